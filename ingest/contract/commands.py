@@ -1,0 +1,100 @@
+"""Signed commands to devices: the signed bytes travel verbatim, and are verified before they are parsed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+
+from ingest.contract.reasons import CommandRefusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+INSTALL = "install"
+"""Install `version` (also the way back: an old image under a higher counter)."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device is told to do. `counter` rises per device for ever; `issued` and `expires` are ms since the epoch."""
+
+    command: str
+    kind: str
+    tenant: str
+    site: str
+    device: str
+    rollout: str
+    key: str
+    counter: int
+    issued: int
+    expires: int
+    version: str
+    digest: str
+
+
+class SignedCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """Topic `rollout.commands.v1` and the device's MQTT topic, JSON: base64 of the signed bytes and of the signature."""
+
+    key: str
+    payload: str
+    signature: str
+
+    def signed_bytes(self) -> bytes:
+        """The bytes that the signature covers. Raises binascii.Error when they are not base64."""
+        return base64.b64decode(self.payload, validate=True)
+
+
+class RefusedCommandError(ValueError):
+    """A command that must not be obeyed, and why."""
+
+    def __init__(self, reason: CommandRefusal, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+
+
+def key_id(public_key: Ed25519PublicKey) -> str:
+    """A key's name: the first 16 hexadecimal digits of the SHA-256 of its raw 32 bytes."""
+    return hashlib.sha256(public_key.public_bytes_raw()).hexdigest()[:16]
+
+
+def sign_command(command: Command, private_key: Ed25519PrivateKey) -> SignedCommand:
+    """Sign with Ed25519 (RFC 8032); `command.key` must name the key."""
+    payload = msgspec.json.encode(command)
+    return SignedCommand(
+        key=command.key,
+        payload=base64.b64encode(payload).decode(),
+        signature=base64.b64encode(private_key.sign(payload)).decode(),
+    )
+
+
+def open_command(envelope: bytes, keys: Mapping[str, Ed25519PublicKey]) -> Command:
+    """Verify, then parse. Raises RefusedCommandError (malformed, unknown_key, bad_signature)."""
+    try:
+        signed = msgspec.json.decode(envelope, type=SignedCommand)
+        payload, signature = signed.signed_bytes(), base64.b64decode(signed.signature, validate=True)
+    except (msgspec.DecodeError, binascii.Error, ValueError) as error:
+        raise RefusedCommandError(CommandRefusal.MALFORMED, str(error)[:200]) from error
+    _verify(signed.key, payload, signature, keys)
+    try:
+        command = msgspec.json.decode(payload, type=Command)
+    except msgspec.DecodeError as error:
+        raise RefusedCommandError(CommandRefusal.MALFORMED, str(error)[:200]) from error
+    if command.key != signed.key:
+        raise RefusedCommandError(CommandRefusal.UNKNOWN_KEY, "the envelope names another key")
+    return command
+
+
+def _verify(key: str, payload: bytes, signature: bytes, keys: Mapping[str, Ed25519PublicKey]) -> None:
+    public_key = keys.get(key)
+    if public_key is None:
+        raise RefusedCommandError(CommandRefusal.UNKNOWN_KEY, key[:64])
+    try:
+        public_key.verify(signature, payload)
+    except InvalidSignature as error:
+        raise RefusedCommandError(CommandRefusal.BAD_SIGNATURE) from error

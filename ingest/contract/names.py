@@ -1,0 +1,109 @@
+"""Every Prometheus metric of ours: name, kind, labels, meaning and remedy, in one list that the documents are made from."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class MetricSpec(NamedTuple):
+    """A metric as it is exported; never a device id as a label."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    meaning: str
+    remedy: str = ""
+
+
+EDGE_MESSAGES = MetricSpec("tidegate_edge_messages_total", "counter", ("receiver",), "Messages taken from devices.")
+EDGE_SAMPLES = MetricSpec(
+    "tidegate_edge_samples_total",
+    "counter",
+    ("outcome", "reason"),
+    "Samples by what became of them: received, rolled_up, duplicate, rejected, dropped.",
+    "A rising `rejected` names its reason; `tidegate dead list` shows the payloads.",
+)
+EDGE_OPEN_SAMPLES = MetricSpec("tidegate_edge_open_samples", "gauge", (), "Samples in windows that are still open.")
+EDGE_JOURNAL_BYTES = MetricSpec("tidegate_edge_journal_bytes", "gauge", (), "Bytes of the journal on disk.")
+EDGE_COMMIT_SECONDS = MetricSpec(
+    "tidegate_edge_journal_commit_seconds",
+    "histogram",
+    (),
+    "Time of one journal commit, fsync included.",
+    "A slow disk delays acknowledgements: move the journal to better storage.",
+)
+EDGE_OUTBOX_BYTES = MetricSpec(
+    "tidegate_edge_outbox_bytes", "gauge", (), "Bytes waiting for Kafka.", "The uplink is down or too slow."
+)
+EDGE_OUTBOX_RECORDS = MetricSpec("tidegate_edge_outbox_records", "gauge", (), "Records waiting for Kafka.")
+EDGE_DEVICES = MetricSpec("tidegate_edge_devices", "gauge", ("state",), "Devices of the site by state.")
+EDGE_COMMANDS = MetricSpec(
+    "tidegate_edge_commands_total", "counter", ("outcome",), "Commands by what became of them at this gateway."
+)
+EDGE_CONFLICTS = MetricSpec(
+    "tidegate_edge_conflicts_total",
+    "counter",
+    (),
+    "Samples whose identity had come with another value; the greater value was kept.",
+    "A device sends two values under one timestamp: give it a finer clock.",
+)
+EDGE_EVENTS_REJECTED = MetricSpec(
+    "tidegate_edge_events_rejected_total", "counter", ("reason",), "State messages and acknowledgements not taken."
+)
+EDGE_SKEWED = MetricSpec(
+    "tidegate_edge_skewed_samples_total",
+    "counter",
+    (),
+    "Samples from the future, held to their arrival time.",
+    "A device's clock runs ahead: give it NTP.",
+)
+INGEST_BATCHES = MetricSpec(
+    "tidegate_ingest_batches_total",
+    "counter",
+    ("outcome", "reason"),
+    "Batches by what became of them: stored, duplicate, dead.",
+    "`tidegate dead list` explains dead letters and replays them.",
+)
+INGEST_ROWS = MetricSpec(
+    "tidegate_ingest_rows_total", "counter", ("outcome",), "Windows stored, superseded or removed."
+)
+INGEST_GAPS = MetricSpec(
+    "tidegate_ingest_missing_batches",
+    "gauge",
+    ("tenant", "site"),
+    "Batches missing below the highest seq received.",
+    "Late is not missing until the gateway says so; a gap that stays is a loss: read the gateway's ledger.",
+)
+INGEST_LEDGER_BROKEN = MetricSpec(
+    "tidegate_ingest_ledger_breaches",
+    "gauge",
+    ("tenant", "site"),
+    "Gateways whose account does not balance or whose chain is broken.",
+    "Trust nothing of that gateway until it is explained: its key or its state was tampered with or lost.",
+)
+ANALYTICS_SERIES = MetricSpec("tidegate_analytics_series", "gauge", (), "Series in the series table.")
+ANALYTICS_ROWS = MetricSpec("tidegate_analytics_rows_total", "counter", ("outcome",), "Windows seen by the detector.")
+ANALYTICS_ANOMALIES = MetricSpec(
+    "tidegate_analytics_anomalies_total", "counter", ("detector", "status"), "Anomalies by detector and status."
+)
+ALERTS_ACTIVE = MetricSpec("tidegate_alerts_active", "gauge", ("state",), "Alerts by state.")
+ALERT_DELIVERIES = MetricSpec(
+    "tidegate_alert_deliveries_total",
+    "counter",
+    ("receiver", "outcome"),
+    "Notifications by outcome: delivered, retried, refused.",
+    "A receiver that refuses or is away: `/readyz` says why; nothing is lost, deliveries wait.",
+)
+ALERT_OUTBOX = MetricSpec("tidegate_alert_outbox", "gauge", ("receiver",), "Notifications that wait for delivery.")
+GATE_E_VALUE = MetricSpec(
+    "tidegate_gate_log10_e", "gauge", ("rollout",), "Logarithm (base 10) of the rollout's e-value against harmlessness."
+)
+ROLLBACK_DEVICES = MetricSpec(
+    "tidegate_rollback_devices", "gauge", ("rollout", "status"), "Devices of a rollback by status."
+)
+DEAD_LETTERS = MetricSpec(
+    "tidegate_dead_letters_total", "counter", ("topic", "reason"), "Records that could not be taken.", "tidegate dead"
+)
+WORKER_LAG = MetricSpec("tidegate_worker_lag_seconds", "gauge", ("worker",), "Age of the newest record processed.")
+
+ALL: tuple[MetricSpec, ...] = tuple(value for value in list(globals().values()) if isinstance(value, MetricSpec))

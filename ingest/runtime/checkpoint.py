@@ -1,0 +1,76 @@
+"""What a worker knows, durably: its state, the offsets that the state stands for, and the records still to append.
+
+All three are saved in one transaction, so that after a crash a worker continues from exactly what it had done: records
+are processed once, and what they led to is appended at least once (with equal ids).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import apsw
+import msgspec
+
+from ingest.contract.records import Outgoing, TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS positions (topic TEXT, part INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, part))
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unsent (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
+"""
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Outgoing)
+
+
+class Checkpoint:
+    """One worker's file. Not for several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = apsw.Connection(str(path))
+        self._db.set_busy_timeout(10_000)
+        self._db.execute(_SCHEMA).fetchall()  # a PRAGMA answers with a row: the rest runs once it is read
+
+    def load(self) -> dict[str, bytes]:
+        """The saved parts of the state by name; empty at the first start."""
+        return {str(name): bytes(value) for name, value in self._db.execute("SELECT name, value FROM state")}
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Per partition, the offset of the next record to process."""
+        rows = self._db.execute("SELECT topic, part, next FROM positions")
+        return {TopicPartition(str(topic), int(part)): int(following) for topic, part, following in rows}
+
+    def save(
+        self,
+        parts: Mapping[str, bytes],
+        positions: Mapping[TopicPartition, int],
+        outgoing: Sequence[Outgoing],
+    ) -> None:
+        """Replace the given parts and positions and queue `outgoing`, all or nothing, fsynced on return."""
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", parts.items())
+            self._db.executemany(
+                "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", [(*p, n) for p, n in positions.items()]
+            )
+            self._db.executemany("INSERT INTO unsent (record) VALUES (?)", [(_ENCODER.encode(r),) for r in outgoing])
+
+    def unsent(self, limit: int = 1000) -> list[tuple[int, Outgoing]]:
+        """The oldest records still to append, with their ids."""
+        rows = self._db.execute("SELECT id, record FROM unsent ORDER BY id LIMIT ?", (limit,))
+        return [(int(row), _DECODER.decode(record)) for row, record in rows]
+
+    def sent(self, up_to: int) -> None:
+        """Forget the queued records up to and including this id: the log has them."""
+        self._db.execute("DELETE FROM unsent WHERE id <= ?", (up_to,))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

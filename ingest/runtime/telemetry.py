@@ -1,0 +1,74 @@
+"""A process's own metrics and traces: prometheus-client and OpenTelemetry, made from the contract's list of names."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.sdk.trace import SpanProcessor
+
+    from ingest.contract.names import MetricSpec
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class Telemetry:
+    """One worker's metrics and tracer.
+
+    `otlp_endpoint` is the base address of an OTLP/HTTP collector; without it spans are made (their ids travel in the
+    records' headers) and go nowhere.
+    """
+
+    def __init__(self, service: str, *, otlp_endpoint: str = "", processors: tuple[SpanProcessor, ...] = ()) -> None:
+        self.registry = CollectorRegistry()
+        self._metrics: dict[str, Any] = {}
+        self._provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
+        for processor in processors:
+            self._provider.add_span_processor(processor)
+        if otlp_endpoint:
+            exporter = OTLPSpanExporter(endpoint=otlp_endpoint.rstrip("/") + "/v1/traces")
+            self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("tidegate")
+
+    def count(self, spec: MetricSpec, amount: float = 1, **labels: str) -> None:
+        """Add to a counter."""
+        self._metric(spec, labels).inc(amount)
+
+    def gauge(self, spec: MetricSpec, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        self._metric(spec, labels).set(value)
+
+    def observe(self, spec: MetricSpec, value: float, **labels: str) -> None:
+        """Add one observation to a histogram."""
+        self._metric(spec, labels).observe(value)
+
+    @contextmanager
+    def span(self, name: str, parent: str | None = None, **attributes: str | float) -> Iterator[str]:
+        """A span, child of the W3C `traceparent` given; yields its own traceparent for the records that follow."""
+        context = _PROPAGATOR.extract({"traceparent": parent}) if parent else None
+        with self._tracer.start_as_current_span(name, context=context, attributes=attributes) as span:
+            carrier: dict[str, str] = {}
+            _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
+            yield carrier["traceparent"]
+
+    def close(self) -> None:
+        """Flush what is to be exported."""
+        self._provider.shutdown()
+
+    def _metric(self, spec: MetricSpec, labels: dict[str, str]) -> Any:
+        metric = self._metrics.get(spec.name)
+        if metric is None:
+            kind: Any = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}[spec.kind]
+            metric = self._metrics[spec.name] = kind(spec.name, spec.meaning, spec.labels, registry=self.registry)
+        return metric.labels(**labels) if spec.labels else metric
