@@ -1,0 +1,54 @@
+# Two commands are enough: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+RELEASE ?= bad
+
+.PHONY: help setup demo test test-embedded test-servers check format bench prove stack lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: $(READY) ## Make .venv with what requirements.lock pins
+
+$(READY): requirements.lock pyproject.toml
+	@echo "Making .venv (about a minute)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY) ## The whole loop in this terminal; RELEASE=good for a harmless release, KEEP=1 to leave it running
+	$(BIN)/tidegate demo --release $(RELEASE) $(if $(KEEP),--keep) $(if $(STACK),--stack)
+
+test: $(READY) ## Every test, real servers included; installs what they need
+	@bash tests/run.sh $(BIN)
+
+test-embedded: $(READY) ## The quick tests that need no server
+	$(BIN)/pytest -q -m "not servers"
+
+test-servers: $(READY) ## The tests that need real servers
+	$(BIN)/pytest -q -m servers
+
+check: $(READY) ## Formatting, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Put the code into its one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+stack: $(READY) ## Start Kafka, Mosquitto, InfluxDB and Alertmanager on loopback
+	$(BIN)/tidegate stack up
+
+lock: $(READY) ## Renew requirements.lock from pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --extra dev --strip-extras --allow-unsafe --no-header \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o requirements.lock pyproject.toml
+
+clean: ## Remove .venv and caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

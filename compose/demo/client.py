@@ -1,0 +1,31 @@
+"""The demo looks at the system as anybody would: through its API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+
+class ApiClient:
+    """A few reads and one write of the public API. Raises httpx.HTTPError."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=10.0, trust_env=False
+        )
+
+    async def get(self, path: str) -> Any:
+        """The `data` of one resource."""
+        answer = await self._http.get(path)
+        answer.raise_for_status()
+        return answer.json()["data"]
+
+    async def start_rollout(self, plan: dict[str, Any]) -> None:
+        """Create a rollout plan."""
+        answer = await self._http.post("/v1/rollouts", json=plan)
+        answer.raise_for_status()
+
+    async def close(self) -> None:
+        """Release the connections."""
+        await self._http.aclose()

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Every test: the quick ones while servers are being obtained (building InfluxDB takes minutes on a new machine), then
+# those that need the servers. usage: tests/run.sh FOLDER_OF_PROGRAMS
+set -euo pipefail
+cd "$(dirname "$0")/.."
+programs=$1
+obtained=$(mktemp)
+trap 'rm -f "$obtained"' EXIT
+
+nice -n 5 "$programs/tidegate" stack obtain >"$obtained" 2>&1 &
+obtaining=$!
+
+status=0
+"$programs/pytest" -q -m "not servers" || status=1
+
+if ! wait "$obtaining"; then
+  cat "$obtained" >&2
+  echo "The servers that the other tests need could not be obtained: see above." >&2
+  exit 1
+fi
+"$programs/pytest" -q -m servers || status=1
+exit "$status"
