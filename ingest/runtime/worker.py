@@ -105,6 +105,7 @@ class StageWorker:
         consumer = await self._log.subscribe(
             self._stage.topics, group=self._group, member=self._member, resume=self._positions.get
         )
+        self._health.ready(self._stage.name)
         try:
             while not self._draining.is_set():
                 await self._turn(consumer)
