@@ -28,7 +28,7 @@ test: $(READY) ## Every test, real servers included; installs what they need
 	@bash tests/run.sh $(BIN)
 
 test-embedded: $(READY) ## The quick tests that need no server
-	$(BIN)/pytest -q -m "not servers"
+	$(BIN)/pytest -q -m "not servers and not whole"
 
 test-servers: $(READY) ## The tests that need real servers
 	$(BIN)/pytest -q -m servers

@@ -28,7 +28,7 @@ class SecretError(ValueError):
 
 
 def read_secret(path: str | Path) -> str:
-    """The first line of a secret file. Raises SecretError."""
+    """The content of a secret file without surrounding white space. Raises SecretError."""
     return _private_bytes(Path(path)).decode().strip()
 
 

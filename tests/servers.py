@@ -1,0 +1,168 @@
+"""Fixtures that lend tests a real Kafka, Mosquitto, InfluxDB and Alertmanager, each started when it is first asked for.
+
+    async def test_something(kafka: RunningServer[KafkaEndpoint]) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=kafka.endpoint.bootstrap, ...)
+        await asyncio.to_thread(kafka.stop)   # an outage
+        await asyncio.to_thread(kafka.start)  # the same port, the same data
+
+One server serves the whole session: use names of your own (topics, client ids, buckets). A server that a test leaves
+stopped is started again before the next test. Nothing is skipped: a server that cannot be had fails its tests with
+what to install. Programs are obtained after collection, outside of any test's time limit.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import pytest
+
+from compose.stack.errors import StackError
+from compose.stack.stack import ALL, SERVERS, down, kill, obtain_programs, pid_of, up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from compose.stack.endpoints import AlertmanagerEndpoint, InfluxEndpoint, KafkaEndpoint, MqttEndpoint
+
+E = TypeVar("E")
+
+
+class RunningServer(Generic[E]):
+    """One real server; `endpoint` is where it is. The methods block: from async tests use asyncio.to_thread."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self._folder = folder
+        self.endpoint: E = self._up()
+
+    def start(self) -> None:
+        """Starts it unless it runs, and waits until it answers."""
+        again = self._up()
+        assert again == self.endpoint, f"{self.name} came back elsewhere: its port had been taken meanwhile"
+
+    def stop(self) -> None:
+        """Ends it in order and waits for its end."""
+        assert down(self._folder, [self.name]), f"{self.name} is not this session's own, or did not run"
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        kill(self._folder, [self.name])
+
+    def restart(self) -> None:
+        """`stop`, then `start`."""
+        self.stop()
+        self.start()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the environment names it, so that no test can stop it."""
+        return SERVERS[self.name].named(os.environ) is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, None for a foreign or stopped one."""
+        return pid_of(self._folder, self.name)
+
+    def _up(self) -> E:
+        endpoint: E = getattr(up(self._folder, [self.name], say=lambda _: None), SERVERS[self.name].field)
+        return endpoint
+
+
+class Lent:
+    """The servers of one test session."""
+
+    def __init__(self, folder: Path, refused: dict[str, str]) -> None:
+        self._folder = folder
+        self._refused = refused
+        self._running: dict[str, RunningServer[object]] = {}
+
+    def server(self, name: str) -> RunningServer[object]:
+        if name in self._refused:
+            pytest.fail(self._refused[name], pytrace=False)
+        if name not in self._running:
+            try:
+                self._running[name] = RunningServer(name, self._folder)
+            except StackError as error:
+                self._refused[name] = str(error)
+                pytest.fail(str(error), pytrace=False)
+        return self._running[name]
+
+    def mend(self) -> None:
+        for server in self._running.values():
+            if server.pid is None and not server.foreign:
+                server.start()
+
+    def end(self) -> None:
+        self._running.clear()
+        down(self._folder)
+
+
+refused_key = pytest.StashKey[dict[str, str]]()
+lent_key = pytest.StashKey[Lent]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Obtains the programs of the servers that the chosen tests ask for; a refusal waits for the fixture to tell it."""
+    refused = session.config.stash.setdefault(refused_key, {})
+    if session.config.option.collectonly or session.config.option.setupplan:
+        return
+    for name in wanted_servers(session.items):
+        try:
+            obtain_programs([name], lambda line: tell(session.config, line))
+        except StackError as error:
+            refused[name] = str(error)
+
+
+def wanted_servers(items: list[pytest.Item]) -> list[str]:
+    """Servers named by fixtures; all of them for a marked test that asks for its server only while it runs."""
+    wanted: set[str] = set()
+    for item in items:
+        named = set(ALL) & set(getattr(item, "fixturenames", ()))
+        wanted |= named or (set(ALL) if item.get_closest_marker("servers") else set())
+    return [name for name in ALL if name in wanted]
+
+
+def tell(config: pytest.Config, line: str) -> None:
+    """Progress in the terminal, past the capturing of output."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(line)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """An outage ends with the test that made it."""
+    lent = item.config.stash.get(lent_key, None)
+    if lent is not None:
+        lent.mend()
+
+
+@pytest.fixture(scope="session")
+def lent_servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lent]:
+    refused = request.config.stash.setdefault(refused_key, {})
+    lent = request.config.stash[lent_key] = Lent(tmp_path_factory.mktemp("servers"), refused)
+    try:
+        yield lent
+    finally:
+        lent.end()
+
+
+@pytest.fixture(scope="session")
+def kafka(lent_servers: Lent) -> RunningServer[KafkaEndpoint]:
+    return lent_servers.server("kafka")  # type: ignore[return-value]  # the name decides the endpoint's type
+
+
+@pytest.fixture(scope="session")
+def mosquitto(lent_servers: Lent) -> RunningServer[MqttEndpoint]:
+    return lent_servers.server("mosquitto")  # type: ignore[return-value]  # the name decides the endpoint's type
+
+
+@pytest.fixture(scope="session")
+def influxdb(lent_servers: Lent) -> RunningServer[InfluxEndpoint]:
+    return lent_servers.server("influxdb")  # type: ignore[return-value]  # the name decides the endpoint's type
+
+
+@pytest.fixture(scope="session")
+def alertmanager(lent_servers: Lent) -> RunningServer[AlertmanagerEndpoint]:
+    return lent_servers.server("alertmanager")  # type: ignore[return-value]  # the name decides the endpoint's type
