@@ -21,6 +21,18 @@ class ApiClient:
         answer.raise_for_status()
         return answer.json()["data"]
 
+    async def items(self, path: str) -> list[dict[str, Any]]:
+        """The first page of a list."""
+        return list(await self.get(path))
+
+    async def find(self, path: str) -> dict[str, Any]:
+        """One resource, empty while there is none."""
+        answer = await self._http.get(path)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return {}
+        answer.raise_for_status()
+        return dict(answer.json()["data"])
+
     async def start_rollout(self, plan: dict[str, Any]) -> None:
         """Create a rollout plan."""
         answer = await self._http.post("/v1/rollouts", json=plan)

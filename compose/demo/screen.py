@@ -60,7 +60,7 @@ def _sites(seen: Observation) -> Table:
     for site in seen.sites:
         devices = [device for device in seen.devices if device["site"] == site["site"]]
         online = sum(device["state"] == "online" for device in devices)
-        uplink = Text("dark", "bold red") if site["dark"] else Text("up", "green")
+        uplink = Text(site["state"], "green" if site["state"] == "live" else "bold red")
         table.add_row(site["site"], str(len(devices)), str(online), str(len(devices) - online), uplink)
     return table
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from compose.demo.summary import Alerts, Gate, Rollback, Samples
+from compose.fleet.release import Release
 
 if TYPE_CHECKING:
     from compose.demo.acts import Stage
     from compose.demo.observation import Account, Observation
     from compose.demo.screen import Screen
     from compose.fleet.fleet import Fleet
-    from compose.fleet.release import Release
     from ingest.runtime.clock import Clock
 
 ROLLOUT = "firmware-2.3.0"
@@ -75,6 +75,7 @@ class Story:
         await self._a_link_is_cut_and_its_backlog_arrives()
         await self._a_release_goes_to_half_of_the_devices()
         if self._script.harmful:
+            await self._the_alert_reaches_on_call()
             await self._the_gate_fails_and_the_release_is_rolled_back()
         else:
             await self._nothing_is_rolled_back()
@@ -111,15 +112,18 @@ class Story:
             "the canary devices run the release", lambda seen: seen.on_firmware(script.new.version) > 0, within_s=30
         )
         self._say(f"release {script.new.version} goes to half of the devices, by signed commands", "cyan")
-        self._note(seen)
+        self.note(seen)
 
-    async def _the_gate_fails_and_the_release_is_rolled_back(self) -> None:
-        stage, script = self._stage, self._script
+    async def _the_alert_reaches_on_call(self) -> None:
+        stage = self._stage
         seen = await stage.until("an anomaly alert fires", lambda seen: bool(seen.firing("MetricAnomaly")), within_s=60)
         first = seen.firing("MetricAnomaly")[0]
         self._say(f"alert: {first['annotations'].get('summary', first['name'])}", "bold red")
         await stage.until("the alert reaches the on-call webhook", lambda seen: first["fingerprint"] in seen.fired, 20)
         self._say("the on-call webhook has it, signed")
+
+    async def _the_gate_fails_and_the_release_is_rolled_back(self) -> None:
+        stage, script = self._stage, self._script
         seen = await stage.until("the gate turns fail", lambda seen: seen.verdict() == "fail", within_s=60)
         self.gate.decided_after_s = round(stage.seconds() - self._rollout_began, 1)
         self._say(f"the gate says fail: {seen.gate['reason']}", "bold red")
@@ -130,13 +134,13 @@ class Story:
             lambda seen: seen.rollback.get("phase") == "complete",
             within_s=60,
         )
-        self._note(seen)
+        self.note(seen)
         self._say(
             f"{self.rollback.recovered} devices are back and healthy, {self.rollback.unreachable} are unreachable",
             "green",
         )
         seen = await stage.until("the alerts resolve", self._only_unreachable_devices_alert, within_s=60)
-        self._note(seen)
+        self.note(seen)
         self._say("the alerts have resolved", "green")
 
     def _only_unreachable_devices_alert(self, seen: Observation) -> bool:
@@ -150,7 +154,7 @@ class Story:
     async def _nothing_is_rolled_back(self) -> None:
         seen = await self._stage.watch(HARMLESS_S)
         await self._stage.until("no rollback of a harmless release", lambda seen: not seen.rollback, within_s=0)
-        self._note(seen)
+        self.note(seen)
         self._say(f"nothing is rolled back; the gate says {seen.verdict()}: {seen.gate.get('reason', '')}", "green")
 
     async def _the_books_are_closed(self) -> None:
@@ -174,7 +178,7 @@ class Story:
             stored=stored,
         )
         self.balanced = account.balanced() and account.received == sent and stored == account.rolled_up
-        self._note(seen)
+        self.note(seen)
         self._say(f"{sent:,} samples sent, {account.received:,} received, {stored:,} in the store's windows")
 
     async def _stored(self, expected: int) -> int:
@@ -185,7 +189,8 @@ class Story:
             stored = await self._theatre.stored()
         return stored
 
-    def _note(self, seen: Observation) -> None:
+    def note(self, seen: Observation) -> None:
+        """Keep the figures that can be seen now."""
         gate = seen.gate
         if gate:
             decided = self.gate.decided_after_s

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from compose.fleet.agent import Agent
 from compose.fleet.device import Device
+from compose.fleet.link import BrokerAddress
 from compose.fleet.machine import Machine
 from compose.fleet.model import DeviceModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from compose.fleet.link import BrokerAddress
     from compose.fleet.release import Registry
     from ingest.runtime.clock import Clock
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from ingest.contract.ledger import LedgerEntry  # noqa: TC001 - msgspec resolves the annotation at run time
+from ingest.contract.ledger import LedgerEntry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ from ingest.contract.batch import (
     RollupBatch,
     empty_columns,
 )
-from ingest.contract.ledger import LedgerEntry  # noqa: TC001 - msgspec resolves the annotation at run time
+from ingest.contract.ledger import GENESIS, LedgerEntry
 from ingest.contract.reasons import BatchRejection
 from ingest.contract.topics import is_name
 
@@ -197,8 +197,8 @@ def _check_ledger(wire: _Wire, columns: dict[str, NDArray[Any]]) -> None:
     entry = wire.ledger
     counts: tuple[int, ...] = (entry.received, entry.rolled_up, entry.duplicate, entry.open, wire.seq, wire.created)
     counts += (*entry.rejected.values(), *entry.dropped.values())
-    if min(counts) < 0 or entry.seq != wire.seq or len(entry.previous) != 32:  # noqa: PLR2004 - SHA-256's length
+    if min(counts) < 0 or entry.seq != wire.seq or len(entry.previous) != len(GENESIS):
         raise BadBatchError(BatchRejection.MALFORMED, "ledger entry")
     first = columns["revision"] == 0
-    if first.all() and not wire.replaces and int(columns["count"].sum(dtype=np.int64)) != entry.net:
+    if first.all() and not any(wire.replaces.values()) and int(columns["count"].sum(dtype=np.int64)) != entry.net:
         raise BadBatchError(BatchRejection.LEDGER_UNBALANCED, f"net {entry.net} is not the sum of the rows' counts")

@@ -78,7 +78,7 @@ def open_command(envelope: bytes, keys: Mapping[str, Ed25519PublicKey]) -> Comma
     try:
         signed = msgspec.json.decode(envelope, type=SignedCommand)
         payload, signature = signed.signed_bytes(), base64.b64decode(signed.signature, validate=True)
-    except (msgspec.DecodeError, binascii.Error, ValueError) as error:
+    except (msgspec.DecodeError, binascii.Error, ValueError, RecursionError) as error:
         raise RefusedCommandError(CommandRefusal.MALFORMED, str(error)[:200]) from error
     _verify(signed.key, payload, signature, keys)
     try:

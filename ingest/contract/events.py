@@ -314,9 +314,11 @@ class AckEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic `ingest.accounts.v1`, key `{gateway}/{boot}`: the centre's account of one gateway, with its state to resume.
+    """Topic `ingest.accounts.v1`, key `{tenant}/{site}/{gateway}/{boot}`: the centre's account of one gateway.
 
-    `received_seqs` are closed intervals [first, last]; the counts are samples; `finding` is a LedgerFinding.
+    It is also the door's state to resume: records of `partition` below `offset` are in it. `received_seqs` are closed
+    intervals [first, last]; the counts are samples; `finding` is a LedgerFinding; `first_broken_seq` is 0 while the
+    account holds.
     """
 
     tenant: str
@@ -340,7 +342,7 @@ class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
     batches: int
     duplicate_batches: int
     at: int
-    revisions: dict[str, int] = {}
-    """Window key to its highest revision, for revisions above the first."""
-    pending_digests: dict[int, tuple[bytes, bytes]] = {}
-    """seq to (previous, digest) of entries received beyond a gap."""
+    revisions: dict[str, tuple[int, int, int]] = {}
+    """Hash of series and start (hexadecimal) to the seq that corrected that window, its revision (-1: replaced) and width."""
+    pending_digests: dict[int, tuple[bytes, bytes, int]] = {}
+    """seq to (previous, digest, created in ms) of the first and last entry of each interval received."""

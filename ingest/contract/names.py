@@ -65,7 +65,21 @@ INGEST_BATCHES = MetricSpec(
     "`tidegate dead list` explains dead letters and replays them.",
 )
 INGEST_ROWS = MetricSpec(
-    "tidegate_ingest_rows_total", "counter", ("outcome",), "Windows stored, superseded or removed."
+    "tidegate_ingest_rows_total", "counter", ("outcome",), "Windows stored, superseded, removed or refused by the store."
+)
+INGEST_STORE_SECONDS = MetricSpec(
+    "tidegate_ingest_store_seconds",
+    "histogram",
+    (),
+    "Time until the store had taken a batch, waiting for it included.",
+    "The store is slow or away: `/readyz` says why; nothing is lost, batches wait in Kafka.",
+)
+INGEST_FORGOTTEN = MetricSpec(
+    "tidegate_ingest_forgotten_windows_total",
+    "counter",
+    (),
+    "Corrected windows that were forgotten while older batches of their gateway were still missing.",
+    "A batch that arrives after all may bring an older revision back: see why batches are missing.",
 )
 INGEST_GAPS = MetricSpec(
     "tidegate_ingest_missing_batches",

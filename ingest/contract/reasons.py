@@ -36,6 +36,7 @@ class EventRejection(StrEnum):
     FOREIGN_SITE = "foreign_site"
     UNKNOWN_COMMAND = "unknown_command"
     TOO_LARGE = "too_large"
+    TOO_MANY_DEVICES = "too_many_devices"  # the gateway's limit of devices is reached
 
 
 class BatchRejection(StrEnum):
@@ -54,6 +55,7 @@ class BatchRejection(StrEnum):
     BAD_NAME = "bad_name"
     TOO_MANY_ROWS = "too_many_rows"
     LEDGER_UNBALANCED = "ledger_unbalanced"
+    TOO_MANY_GAPS = "too_many_gaps"  # its seq would open one more gap than a gateway's account holds
     STORE_REFUSED = "store_refused"  # the store refuses it for good (field type conflict, beyond retention)
 
 

@@ -101,7 +101,7 @@ def read_event(record: Record, kind: type[T]) -> T | None:
         return None
     try:
         return msgspec.json.decode(record.value, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

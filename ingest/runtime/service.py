@@ -16,7 +16,10 @@ DRAIN_S = 9.0
 class Service(Protocol):
     """A part of a process that runs until it is drained."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in errors."""
+        ...
 
     async def run(self) -> None:
         """Return after `drain`; raise only what cannot be waited out."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from ingest.contract.records import TRACE_HEADER
+from ingest.contract.records import TRACE_HEADER, Outgoing
 from ingest.runtime.backoff import Backoff
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ingest.contract.records import Outgoing, Record, TopicPartition
+    from ingest.contract.records import Record, TopicPartition
     from ingest.runtime.checkpoint import Checkpoint
     from ingest.runtime.clock import Clock
     from ingest.runtime.health import Health
@@ -38,8 +38,15 @@ class StepResult(msgspec.Struct, frozen=True):
 class Stage(Protocol):
     """A worker's pure core: all that it knows, and how it changes."""
 
-    name: str
-    topics: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """What it is called in spans, errors and readiness."""
+        ...
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """What it consumes."""
+        ...
 
     def step(self, records: Sequence[Record], now: int) -> StepResult:
         """Take records (may be none: time alone has passed) at time `now` (ms).
@@ -81,6 +88,11 @@ class StageWorker:
         self._backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
         self._positions: dict[TopicPartition, int] = {}
         self._saved: dict[TopicPartition, int] = {}
+
+    @property
+    def name(self) -> str:
+        """The stage's name."""
+        return self._stage.name
 
     def drain(self) -> None:
         """Finish the step under way, save, and let `run` return."""

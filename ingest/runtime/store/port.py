@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from ingest.contract.batch import RollupBatch
 
@@ -24,14 +23,13 @@ class StoreRefusedError(ValueError):
 
 
 class WindowKey(NamedTuple):
-    """One window of one series; `labels` are sorted pairs, `start` and `width` in ms."""
+    """What a store keeps a window under: its series (`labels` are sorted pairs) and its start in ms, not its width."""
 
     site: str
     device: str
     metric: str
     labels: tuple[tuple[str, str], ...]
     start: int
-    width: int
 
 
 class SeriesQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +81,7 @@ class Store(Protocol):
         ...
 
     async def remove(self, tenant: str, windows: Sequence[WindowKey]) -> None:
-        """Remove these windows, those that are not there included. Raises StoreUnavailableError."""
+        """Remove these windows, whatever their widths, and no others. Raises StoreUnavailableError."""
         ...
 
     async def read(self, query: SeriesQuery) -> list[Series]:

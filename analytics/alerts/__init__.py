@@ -1,0 +1,1 @@
+"""Alerts: conditions, their life, and delivery."""

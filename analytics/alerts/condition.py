@@ -1,0 +1,25 @@
+"""What a rule says of the world: a condition with its labels, numbers and words."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that may be wrong. `labels` name it; `numbers` and `summary` say how bad it is; `trace` is its cause's."""
+
+    rule: str
+    tenant: str
+    labels: dict[str, str]
+    active: bool
+    at: int
+    numbers: dict[str, float] = {}
+    summary: str = ""
+    trace: str = ""
+
+    def fingerprint(self) -> str:
+        """Equal for the same rule, tenant and labels: 16 hexadecimal digits of their SHA-256."""
+        name = msgspec.json.encode([self.rule, self.tenant, sorted(self.labels.items())])
+        return hashlib.sha256(name).hexdigest()[:16]

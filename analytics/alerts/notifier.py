@@ -1,0 +1,47 @@
+"""The Notifier port: how one group of alerts reaches a receiver."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from ingest.contract.events import AlertEvent
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """Alerts of one name and state that travel together. `key` is equal whenever the same group is sent again."""
+
+    key: str
+    name: str
+    tenant: str
+    alerts: list[AlertEvent]
+    trace: str = ""
+
+
+class TemporarilyRefusedError(ConnectionError):
+    """Not taken now: try again, not before `retry_after_s` if the receiver asked for that."""
+
+    def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class PermanentlyRefusedError(ValueError):
+    """The receiver will never take this one."""
+
+
+class Notifier(Protocol):
+    """A receiver. What it takes twice under one key it must be able to tell."""
+
+    name: str
+    most_wait_s: float
+    """The longest pause between two tries."""
+
+    async def send(self, notification: Notification) -> None:
+        """Raises TemporarilyRefusedError, PermanentlyRefusedError."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...

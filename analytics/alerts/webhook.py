@@ -1,0 +1,97 @@
+"""The webhook receiver: Alertmanager's webhook format (version 4) with our numbers, signed with HMAC-SHA256."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from analytics.alerts.http import client, post
+from ingest.contract.events import AlertEvent, AlertState
+from ingest.contract.records import rfc3339
+
+if TYPE_CHECKING:
+    from analytics.alerts.config import WebhookConfig
+    from analytics.alerts.notifier import Notification
+    from ingest.runtime.clock import Clock
+
+NEVER = "0001-01-01T00:00:00Z"
+
+
+class Webhook:
+    """Delivers to one URL, which comes from the configuration only."""
+
+    def __init__(self, config: WebhookConfig, secret: str, clock: Clock) -> None:
+        self.name, self.most_wait_s = config.name, config.most_wait_s
+        self._config, self._secret, self._clock = config, secret.encode(), clock
+        self._http = client(config.timeout_s)
+
+    async def send(self, notification: Notification) -> None:
+        """One POST. Raises TemporarilyRefusedError, PermanentlyRefusedError."""
+        body = msgspec.json.encode(payload(notification, self.name))
+        await post(self._http, self._config.url, body, self._headers(notification, body))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def _headers(self, notification: Notification, body: bytes) -> dict[str, str]:
+        timestamp = str(self._clock.now_ms() // 1000)
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": notification.key,
+            self._config.timestamp_header: timestamp,
+            self._config.signature_header: signature(self._secret, timestamp, body),
+        }
+        return headers | ({"traceparent": notification.trace} if notification.trace else {})
+
+
+def signature(secret: bytes, timestamp: str, body: bytes) -> str:
+    """HMAC-SHA256 over `{timestamp}:{body}`, hexadecimal."""
+    return hmac.new(secret, f"{timestamp}:".encode() + body, hashlib.sha256).hexdigest()
+
+
+def payload(notification: Notification, receiver: str) -> dict[str, Any]:
+    """The body: every field of Alertmanager's version 4, and per alert our numbers and idempotency key."""
+    alerts = [alert_payload(alert) for alert in notification.alerts]
+    firing = any(alert["status"] == "firing" for alert in alerts)
+    return {
+        "version": "4",
+        "groupKey": f'{{}}:{{alertname="{notification.name}"}}',
+        "truncatedAlerts": 0,
+        "status": "firing" if firing else "resolved",
+        "receiver": receiver,
+        "groupLabels": {"alertname": notification.name},
+        "commonLabels": _common([alert["labels"] for alert in alerts]),
+        "commonAnnotations": _common([alert["annotations"] for alert in alerts]),
+        "externalURL": "",
+        "alerts": alerts,
+    }
+
+
+def alert_payload(alert: AlertEvent) -> dict[str, Any]:
+    """One alert."""
+    resolved = alert.state is AlertState.RESOLVED
+    return {
+        "status": "resolved" if resolved else "firing",
+        "labels": alert_labels(alert),
+        "annotations": alert.annotations,
+        "startsAt": rfc3339(alert.starts_at),
+        "endsAt": rfc3339(alert.ends_at) if resolved else NEVER,
+        "generatorURL": alert.annotations.get("link", ""),
+        "fingerprint": alert.fingerprint,
+        "numbers": alert.numbers,
+        "idempotencyKey": alert.idempotency_key(),
+    }
+
+
+def alert_labels(alert: AlertEvent) -> dict[str, str]:
+    """The alert's labels as Prometheus' world names them."""
+    return {"alertname": alert.name, "severity": alert.severity, "tenant": alert.tenant} | alert.labels
+
+
+def _common(all_of_them: list[dict[str, str]]) -> dict[str, str]:
+    first, *rest = all_of_them
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in rest)}

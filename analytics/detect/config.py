@@ -1,0 +1,40 @@
+"""What a user may say about detection."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Detection needs one number: `false_alerts_per_1k_series_day`. The rest are bounds.
+
+    `min_windows`: a series is silent until so many of its windows were learned. `pooled_windows`: from so many windows
+    on a cohort's tail decides; `own_windows`: without one, a series' own past decides from so many of its own on.
+    `continues_s`: how often an anomaly that lasts is reported again. `rebaseline_s`: how long an alarm may last (at
+    least 60 windows) before what it alarmed about is learned as normal, once, with the reason `new_normal`.
+    `relearn_after_s`: a series that was silent for so long is learned anew. `forget_after_s`: when `max_series` (per
+    partition of the topic) is reached, series silent for so long make room. `snapshot_s`: the state is saved at least
+    so often.
+    """
+
+    false_alerts_per_1k_series_day: float = 0.1
+    min_windows: int = 12
+    pooled_windows: int = 50
+    own_windows: int = 100
+    continues_s: float = 10.0
+    rebaseline_s: float = 3600.0
+    relearn_after_s: float = 3600.0
+    forget_after_s: float = 3600.0
+    max_series: int = 1_000_000
+    snapshot_s: float = 10.0
+    tick_s: float = 0.2
+    member: str = "detect-0"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers that cannot be meant."""
+        if not 0 < self.false_alerts_per_1k_series_day <= 1_000_000:  # noqa: PLR2004 - a rate, not a setting
+            raise ValueError("false_alerts_per_1k_series_day: expected more than 0, at most 1000000")
+        if not 6 <= self.min_windows <= 200 or not 1 <= self.own_windows <= 255:  # noqa: PLR2004 - counted in a byte
+            raise ValueError("min_windows: expected 6 to 200; own_windows: expected 1 to 255")
+        if min(self.max_series, self.pooled_windows) < 1 or min(self.continues_s, self.snapshot_s, self.tick_s) <= 0:
+            raise ValueError("max_series and pooled_windows: expected at least 1; durations: expected more than 0")

@@ -1,0 +1,63 @@
+"""What of a series is looked at: a gauge's mean, or the rate of something that only ever grows.
+
+A metric declared a counter is one. Any other that rose in most of its first windows and never fell is taken for one
+until it falls (`uptime_s`, bytes sent): its rate is looked at, and its growth alarms nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GAUGE = 0
+COUNTER = 1
+"""Declared so: a fall is a reset, and that window has no rate."""
+GROWING = 2
+"""Found to be one: a fall says that it is none, and it is learned anew as a gauge."""
+STATE = 3
+"""Names of states, not amounts: not looked at."""
+
+BY_NAME = {"gauge": GAUGE, "counter": COUNTER, "state": STATE}
+"""The kinds of the contract; any other is taken for a gauge."""
+
+
+class Observations(NamedTuple):
+    """Of each row, shape (rows,): the value to judge and whether there is one, and whether the series fell."""
+
+    values: NDArray[np.float64]
+    usable: NDArray[np.bool_]
+    fell: NDArray[np.bool_]
+
+
+def observe(
+    kind: NDArray[np.uint8],
+    means: NDArray[np.float64],
+    last: NDArray[np.float64],
+    previous: NDArray[np.float64],
+    elapsed_ms: NDArray[np.int64],
+) -> Observations:
+    """Gauges: the window's mean. Counters: growth per second since the window before, which is NaN when there is none."""
+    rated = is_rated(kind)
+    fell = last < previous
+    rate = (last - previous) / elapsed_ms * 1000.0
+    values = np.where(rated, rate, means)
+    usable = (~rated | ~(fell | np.isnan(previous))) & (kind != STATE)
+    return Observations(np.where(usable, values, 0.0), usable, fell)
+
+
+def is_rated(kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether the series' rate is looked at instead of its mean."""
+    rated: NDArray[np.bool_] = (kind == COUNTER) | (kind == GROWING)
+    return rated
+
+
+def is_growing(
+    kind: NDArray[np.uint8], rises: NDArray[np.uint8], falls: NDArray[np.uint8], windows: int
+) -> NDArray[np.bool_]:
+    """Which gauges rose in more than half of their first `windows` windows and never fell."""
+    growing: NDArray[np.bool_] = (kind == GAUGE) & (falls == 0) & (rises > windows // 2)
+    return growing

@@ -1,0 +1,47 @@
+"""What is too small to be a change: the smallest step of a series' values, and what is not known of them anyway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DECIMALS = 4
+CONTINUOUS = 0.0
+"""The resolution of values that have more decimals than `DECIMALS`."""
+RELATIVE = 1e-4
+"""Of its level, what no series is taken to resolve."""
+_TOLERANCE = 1e-9
+
+
+def decimal_resolution(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """1 for whole numbers, 0.1 for numbers with one decimal and so on, `CONTINUOUS` beyond; shape (rows,), float32."""
+    resolution = np.full(len(values), CONTINUOUS, np.float32)
+    for decimals in range(DECIMALS, -1, -1):
+        scaled = values * 10.0**decimals
+        whole = np.abs(scaled - np.rint(scaled)) <= _TOLERANCE * np.maximum(1.0, np.abs(scaled))
+        resolution[whole] = 10.0**-decimals
+    return resolution
+
+
+def least_scale(level: NDArray[np.float64], resolution: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The least scale of a gauge, shape (rows,): one step of its values is never more than one scale."""
+    return np.maximum(resolution, RELATIVE * np.abs(level))
+
+
+def least_rate_scale(
+    level: NDArray[np.float64],
+    resolution: NDArray[np.float32],
+    elapsed_ms: NDArray[np.int64],
+    sample_gap_ms: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The least scale of a rate per second, shape (rows,).
+
+    When within its window the last sample was taken is not known: that share of the usual rate is uncertain.
+    """
+    uncertain = np.abs(level) * sample_gap_ms / (2.0 * elapsed_ms)
+    per_second = resolution / (elapsed_ms / 1000.0)
+    return np.maximum(least_scale(level, per_second.astype(np.float32)), uncertain)

@@ -1,0 +1,110 @@
+"""Conducts rollbacks: begins them when a gate has failed, follows them, and says how far each has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from analytics.rollback.actuator import Target
+from analytics.rollback.anomalies import ActiveAnomalies
+from analytics.rollback.plan import install_decision, rollback_decision, rollback_order
+from analytics.rollback.tracker import new_tracker
+from analytics.rollouts.outgoing import status_record
+from ingest.contract.events import Outcome, RollbackMode
+from ingest.contract.names import ROLLBACK_DEVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analytics.rollback.actuator import Actuator, Decision
+    from analytics.rollouts.evidence import History
+    from analytics.rollouts.fleet import Fleet
+    from analytics.rollouts.rollout import Rollout
+    from ingest.contract.batch import RollupBatch
+    from ingest.contract.events import RollbackStatus
+    from ingest.contract.records import Outgoing
+    from ingest.runtime.telemetry import Telemetry
+
+
+class Conductor:
+    """Turns a rollout's state into decisions, hands these to every actuator, and keeps the account of them."""
+
+    def __init__(self, actuators: Sequence[Actuator], fleet: Fleet, telemetry: Telemetry, *, settle_ms: int) -> None:
+        self._actuators, self._fleet, self._telemetry, self._settle_ms = actuators, fleet, telemetry, settle_ms
+        self._acted = False
+        self.anomalies = ActiveAnomalies()
+
+    def install(self, rollout: Rollout, canaries: Sequence[History], now: int) -> list[Outgoing]:
+        """Give the release to these canaries."""
+        return self._act(install_decision(rollout.plan, canaries, now), now, rollout.trace) if canaries else []
+
+    def begin(self, rollout: Rollout, now: int, trace: str) -> list[Outgoing]:
+        """Roll back what has failed, once, when the plan says that this happens by itself."""
+        if not should_roll_back(rollout):
+            return []
+        targets = [Target(history.site, history.device) for history in rollback_order(rollout.histories.values())]
+        decision = rollback_decision(rollout.plan, targets, now, f"gate failed: {rollout.gate.guilty}")
+        known = (self._fleet.get(f"{rollout.plan.tenant}/{t.site}", t.device) for t in targets)
+        rollout.tracker = new_tracker(decision, (event for event in known if event), settle_ms=self._settle_ms, now=now)
+        return self._act(decision, now, trace)
+
+    def follow(self, rollout: Rollout, now: int, trace: str) -> list[Outgoing]:
+        """What has changed since the last look: commands to repeat, and the status when it differs."""
+        if rollout.tracker is None:
+            return []
+        rollout.tracker.tick(self.anomalies.of(rollout.plan.tenant), now)
+        repeated = rollout.tracker.to_repeat()
+        again = rollback_decision(rollout.plan, repeated, now, "returned after its command had expired")
+        outgoing = self._act(again, now, trace) if repeated else []
+        status = rollout.tracker.status(now)
+        if rollout.status is not None and _without_time(status) == _without_time(rollout.status):
+            return outgoing
+        rollout.status, rollout.statuses = status, rollout.statuses + 1
+        self._gauge(status)
+        return [*outgoing, status_record(status, rollout.statuses, trace)]
+
+    def forget(self, rollout: str) -> None:
+        """A rollout is over for good."""
+        self._acted = True
+        for actuator in self._actuators:
+            actuator.forget(rollout)
+
+    def snapshot(self) -> dict[str, bytes]:
+        """The actuators' states by name, when they have acted since the last snapshot."""
+        acted, self._acted = self._acted, False
+        return {actuator.name: actuator.snapshot() for actuator in self._actuators} if acted else {}
+
+    def restore(self, actuator: str, part: bytes) -> None:
+        """Continue with an actuator's state."""
+        for ours in self._actuators:
+            if ours.name == actuator:
+                ours.restore(part)
+
+    def _act(self, decision: Decision, now: int, trace: str) -> list[Outgoing]:
+        self._acted = True
+        return [record for actuator in self._actuators for record in actuator.carry_out(decision, now, trace or None)]
+
+    def _gauge(self, status: RollbackStatus) -> None:
+        for name in ("commanded", "done", "recovered", "unreachable", "refused"):
+            count = len(getattr(status, name))
+            self._telemetry.gauge(ROLLBACK_DEVICES, count, rollout=status.rollout, status=name)
+
+
+def should_roll_back(rollout: Rollout) -> bool:
+    """Whether a rollback is due that has not begun."""
+    failed = rollout.gate.outcome is Outcome.FAIL and not rollout.ended_at
+    commanded = failed and any(history.command for history in rollout.histories.values())
+    return commanded and rollout.plan.mode is RollbackMode.AUTOMATIC and rollout.tracker is None
+
+
+def newest_windows(batch: RollupBatch) -> dict[str, int]:
+    """The start (ms) of the newest window of each device in the batch."""
+    newest = np.full(len(batch.devices), -1, dtype=np.int64)
+    np.maximum.at(newest, batch.column("device"), batch.column("start"))
+    return {row.device: int(start) for row, start in zip(batch.devices, newest, strict=True) if start >= 0}
+
+
+def _without_time(status: RollbackStatus) -> RollbackStatus:
+    return msgspec.structs.replace(status, at=0)

@@ -1,0 +1,88 @@
+"""Signed commands to the devices themselves, through their gateways and MQTT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from analytics.rollback.actuator import Decision, Target, command_id
+from ingest.contract.commands import INSTALL, Command, key_id, sign_command
+from ingest.contract.records import event_record
+from ingest.contract.topics import COMMANDS
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from ingest.contract.records import Outgoing
+
+
+class _State(msgspec.Struct):
+    counters: dict[str, int] = {}
+    asked: dict[str, list[str]] = {}
+
+
+class MqttCommands:
+    """Ed25519-signed install commands, one per target, on the topic that gateways read.
+
+    A device's counter is the greater of its last one plus one and the time in milliseconds: it rises for ever, and when
+    this state is lost or an old copy of it restored, it goes on above everything that was ever signed, as long as the
+    clock is not set back beyond that and a device gets less than a command per millisecond.
+    """
+
+    name = "mqtt"
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key, self._key_id, self._state = key, key_id(key.public_key()), _State()
+
+    def carry_out(self, decision: Decision, now: int, trace: str | None) -> list[Outgoing]:
+        """One signed command per target that has not had it."""
+        asked = set(self._state.asked.get(decision.rollout, ()))
+        fresh = {command_id(decision.rollout, decision.purpose, target): target for target in decision.targets}
+        commands = [self._command(decision, name, fresh[name], now) for name in fresh if name not in asked]
+        self._state.asked[decision.rollout] = sorted(asked | fresh.keys())
+        return [self._record(command, trace) for command in commands]
+
+    def snapshot(self) -> bytes:
+        """Every device's counter, and the commands asked for by rollout."""
+        return msgspec.msgpack.encode(self._state)
+
+    def restore(self, state: bytes) -> None:
+        """Continue with the counters of a snapshot."""
+        self._state = msgspec.msgpack.decode(state, type=_State)
+
+    def forget(self, rollout: str) -> None:
+        """A rollout is over for good: its commands need no longer be remembered. Counters always are."""
+        self._state.asked.pop(rollout, None)
+
+    def _command(self, decision: Decision, name: str, target: Target, now: int) -> Command:
+        return Command(
+            command=name,
+            kind=INSTALL,
+            tenant=decision.tenant,
+            site=target.site,
+            device=target.device,
+            rollout=decision.rollout,
+            key=self._key_id,
+            counter=self._next_counter(f"{decision.tenant}/{target.site}/{target.device}", now),
+            issued=now,
+            expires=now + round(decision.expiry_s * 1000),
+            version=decision.version,
+            digest=decision.digest,
+        )
+
+    def _next_counter(self, device: str, now: int) -> int:
+        self._state.counters[device] = max(self._state.counters.get(device, 0) + 1, now)
+        return self._state.counters[device]
+
+    def _record(self, command: Command, trace: str | None) -> Outgoing:
+        signed = sign_command(command, self._key)
+        return event_record(
+            COMMANDS,
+            command.site,
+            signed,
+            event_id=command.command,
+            source="tidegate/gate",
+            time=command.issued,
+            trace=trace,
+        )

@@ -1,0 +1,150 @@
+"""How far a rollback has come: commanded, done, recovered; or refused, or unreachable until it returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from analytics.rollback.actuator import Decision, Purpose, Target, command_id
+from ingest.contract.events import AckStatus, DeviceChange, DeviceState, RollbackPhase, RollbackStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping
+
+    from ingest.contract.events import AckEvent, DeviceEvent
+
+ABSENT = frozenset({DeviceState.SILENT, DeviceState.LOST, DeviceState.RETIRED})
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """One device on its way back. `done_at` and `fresh_at` are its gateway's time, `absent_since` the centre's (ms).
+
+    `fresh_at` is the start of the newest window of its telemetry, `expired` that its command ran out unanswered.
+    """
+
+    target: Target
+    firmware: str = ""
+    done_at: int = 0
+    fresh_at: int = 0
+    recovered: bool = False
+    absent_since: int = 0
+    expired: bool = False
+    answered: bool = False
+    refused: str = ""
+
+
+class Tracker(msgspec.Struct, kw_only=True):
+    """One rollback. `settle_ms` is how long a device may be absent before it counts as unreachable."""
+
+    rollout: str
+    tenant: str
+    version: str
+    decided_at: int
+    settle_ms: int
+    devices: dict[str, Progress]
+    phase: RollbackPhase = RollbackPhase.COMMANDED
+
+    def on_ack(self, ack: AckEvent) -> bool:
+        """A device, or its gateway for it, answered; whether that concerns this rollback."""
+        progress = self._progress(ack.site, ack.device)
+        if progress is None or ack.command != self._command(progress):
+            return False
+        if ack.status is AckStatus.DONE:
+            progress.answered, progress.refused = True, ""
+            progress.firmware = ack.firmware or progress.firmware
+            self._done(progress, ack.at)
+        elif ack.status in (AckStatus.REFUSED, AckStatus.FAILED):
+            progress.refused = ack.reason or ack.status.value
+        elif ack.status is AckStatus.EXPIRED:
+            progress.expired = True
+        return True
+
+    def on_device(self, event: DeviceEvent, now: int) -> bool:
+        """A device changed (what it runs, whether it is there); whether that concerns this rollback."""
+        progress = self._progress(event.site, event.device)
+        if progress is None:
+            return False
+        if event.state in ABSENT:
+            progress.absent_since = progress.absent_since or now
+            return True
+        progress.absent_since = 0
+        progress.firmware = event.firmware or progress.firmware
+        progress.answered |= event.change is DeviceChange.INSTALLED and event.firmware == self.version
+        self._done(progress, event.at)
+        return True
+
+    def on_windows(self, site: str, newest: Mapping[str, int]) -> bool:
+        """Telemetry of a site: the start (ms) of each device's newest window; whether that concerns this rollback."""
+        ours = [(p, start) for d, start in newest.items() if (p := self._progress(site, d)) and not p.recovered]
+        for progress, start in ours:
+            progress.fresh_at = max(progress.fresh_at, start)
+        return bool(ours)
+
+    def tick(self, anomalous: Container[str], now: int) -> None:
+        """Judge who has recovered and whether all is said; `anomalous` are the devices with an active anomaly."""
+        for name, progress in self.devices.items():
+            fresh = 0 < progress.done_at <= progress.fresh_at
+            progress.recovered |= fresh and name not in anomalous
+        if all(self._is_settled(progress, now) for progress in self.devices.values()):
+            self.phase = RollbackPhase.COMPLETE
+
+    def to_repeat(self) -> list[Target]:
+        """Devices that are back without having done it, whose command has expired: they get another one."""
+        back = [p for p in self.devices.values() if p.expired and not p.done_at and not p.absent_since]
+        for progress in back:
+            progress.expired, progress.refused = False, ""
+            progress.target = progress.target._replace(attempt=progress.target.attempt + 1)
+        return [progress.target for progress in back]
+
+    def status(self, now: int) -> RollbackStatus:
+        """The rollback as a record; devices are `site/device`, sorted."""
+        return RollbackStatus(
+            rollout=self.rollout,
+            tenant=self.tenant,
+            phase=self.phase,
+            decided_at=self.decided_at,
+            at=now,
+            commanded=sorted(self.devices),
+            done=sorted(name for name, p in self.devices.items() if p.done_at),
+            recovered=sorted(name for name, p in self.devices.items() if p.recovered),
+            unreachable=sorted(name for name, p in self.devices.items() if self._is_unreachable(p, now)),
+            refused={name: p.refused for name, p in sorted(self.devices.items()) if p.refused},
+        )
+
+    def _done(self, progress: Progress, at: int) -> None:
+        # Saying so is not enough, and running it is not either: the answer may be about to come, a reboot under way.
+        if progress.answered and progress.firmware == self.version and not progress.done_at:
+            progress.done_at, progress.expired, progress.refused = at, False, ""
+
+    def _is_unreachable(self, progress: Progress, now: int) -> bool:
+        absent = progress.absent_since > 0 and now - progress.absent_since >= self.settle_ms
+        return not progress.recovered and (absent or progress.expired)
+
+    def _is_settled(self, progress: Progress, now: int) -> bool:
+        return progress.recovered or bool(progress.refused) or self._is_unreachable(progress, now)
+
+    def _command(self, progress: Progress) -> str:
+        return command_id(self.rollout, Purpose.ROLLBACK, progress.target)
+
+    def _progress(self, site: str, device: str) -> Progress | None:
+        return self.devices.get(f"{site}/{device}")
+
+
+def new_tracker(decision: Decision, devices: Iterable[DeviceEvent], *, settle_ms: int, now: int) -> Tracker:
+    """Follow a decision; `devices` is what is known of its targets."""
+    known = {f"{event.site}/{event.device}": event for event in devices}
+    tracker = Tracker(
+        rollout=decision.rollout,
+        tenant=decision.tenant,
+        version=decision.version,
+        decided_at=decision.decided_at,
+        settle_ms=settle_ms,
+        devices={f"{target.site}/{target.device}": Progress(target=target) for target in decision.targets},
+    )
+    for name, progress in tracker.devices.items():
+        event = known.get(name)
+        if event is not None:
+            progress.firmware = event.firmware
+            progress.absent_since = now if event.state in ABSENT else 0
+    return tracker

@@ -1,0 +1,46 @@
+"""The gate's settings."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class WebhookConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whom to tell of a rollback: `url` is called once per decision, signed with the first line of `secret_file`.
+
+    The signature is HMAC-SHA256 over `{timestamp}:{body}`. `timeout_s` is for one request, `most_wait_s` the longest wait
+    between two tries.
+    """
+
+    url: str
+    secret_file: str
+    timeout_s: float = 10.0
+    most_wait_s: float = 300.0
+    signature_header: str = "X-Tidegate-Signature"
+    timestamp_header: str = "X-Tidegate-Timestamp"
+
+
+class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rollout gate and the rollback. Durations in seconds.
+
+    signing_key_file: Ed25519 private key (PEM, mode 0600) that signs commands; devices know its public key.
+    tick_s: how often time alone is looked at. settle_s: how long a heartbeat waits until what its gateway had sent before
+    it has surely been read. gateway_patience_s: after this a gateway that is not heard holds its site's other gateways up
+    no longer. verdict_s: how often a verdict is written when only its numbers changed. save_s: how often progress without
+    consequences is saved. rollback_settle_s: how long a device may be absent before a rollback counts it as unreachable.
+    forget_s: how long an ended rollout is remembered.
+    group and member: the consumer group, and this process's fixed name in it; a group is for one gate.
+    """
+
+    signing_key_file: str
+    tick_s: float = 0.2
+    settle_s: float = 1.0
+    gateway_patience_s: float = 900.0
+    verdict_s: float = 5.0
+    save_s: float = 5.0
+    rollback_settle_s: float = 60.0
+    forget_s: float = 30 * 86_400.0
+    max_records: int = 2000
+    group: str = "tidegate-gate"
+    member: str = "gate-0"
+    webhook: WebhookConfig | None = None

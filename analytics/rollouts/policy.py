@@ -1,0 +1,91 @@
+"""Which plans are taken, which changes of a running one are allowed, and the hash that names a policy."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ingest.contract.events import PlanState
+from ingest.contract.topics import is_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from ingest.contract.events import Guard, RolloutPlan
+
+DIGEST = re.compile(r"sha256:[0-9a-f]+")
+CHANGEABLE = ("state", "mode", "command_expiry_s", "created", "created_by")
+"""What may change while a rollout runs: everything else decides, and was decided before the first look."""
+
+
+class PlanRejection(StrEnum):
+    """Why a plan was not taken."""
+
+    MALFORMED = "malformed"
+    BAD_NAME = "bad_name"
+    BAD_ALPHA = "bad_alpha"
+    BAD_SHARE = "bad_share"
+    BAD_GUARDS = "bad_guards"
+    BAD_RELEASE = "bad_release"
+    BAD_DURATION = "bad_duration"
+    UNKNOWN_TENANT = "unknown_tenant"
+    FOREIGN_TENANT = "foreign_tenant"  # the rollout's name belongs to another tenant
+    CHANGED_WHILE_RUNNING = "changed_while_running"
+
+
+def review(plan: RolloutPlan, known: RolloutPlan | None, tenants: Collection[str]) -> PlanRejection | None:
+    """Why the plan cannot be taken, or None; `known` is the one of that name that is in force."""
+    # A name is one tenant's: nobody takes over another's rollout.
+    if known is not None and known.tenant != plan.tenant:
+        return PlanRejection.FOREIGN_TENANT
+    # Commands would go to nobody's devices.
+    if plan.tenant not in tenants:
+        return PlanRejection.UNKNOWN_TENANT
+    # What was promised before the first look holds to the end.
+    if known is not None and _decisive(plan) != _decisive(known):
+        return PlanRejection.CHANGED_WHILE_RUNNING
+    return _check_values(plan)
+
+
+def policy_hash(plan: RolloutPlan) -> str:
+    """`sha256:` and the digest of the plan's canonical JSON, without who wrote it when and whether it runs just now."""
+    policy = msgspec.structs.replace(plan, state=PlanState.RUNNING, created=0, created_by="")
+    canonical = msgspec.json.encode(policy, order="deterministic")
+    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+
+
+def _decisive(plan: RolloutPlan) -> dict[str, object]:
+    return {name: value for name, value in msgspec.structs.asdict(plan).items() if name not in CHANGEABLE}
+
+
+def _check_values(plan: RolloutPlan) -> PlanRejection | None:
+    sound = {
+        PlanRejection.BAD_NAME: is_name(plan.rollout),
+        PlanRejection.BAD_ALPHA: 0.0 < plan.alpha <= 0.5,  # noqa: PLR2004 - beyond a coin toss nothing is shown
+        PlanRejection.BAD_SHARE: 0.0 <= plan.canary_share <= 1.0,
+        PlanRejection.BAD_GUARDS: _sound_guards(plan.guards),
+        PlanRejection.BAD_RELEASE: _sound_release(plan),
+        PlanRejection.BAD_DURATION: _span(plan.install_grace_s) and _span(plan.command_expiry_s),
+    }
+    return next((reason for reason, holds in sound.items() if not holds), None)
+
+
+def _sound_guards(guards: list[Guard]) -> bool:
+    names = {guard.name for guard in guards if guard.name}
+    numbers = all(0.0 < g.weight < math.inf and 1.0 < g.margin < math.inf for g in guards)
+    return bool(guards) and len(names) == len(guards) and numbers
+
+
+def _sound_release(plan: RolloutPlan) -> bool:
+    named = bool(plan.release) and bool(plan.previous_release) and plan.release != plan.previous_release
+    digests = (plan.release_digest, plan.previous_digest)
+    return named and all(DIGEST.fullmatch(digest) for digest in digests)
+
+
+def _span(seconds: float) -> bool:
+    return 0.0 <= seconds < 10 * 365 * 86_400.0

@@ -1,0 +1,173 @@
+"""One rollout's life: the draw, the evidence in order of time, the gate, and what is remembered of each device."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from analytics.rollback.actuator import Purpose, Target, command_id
+from analytics.rollback.tracker import Tracker
+from analytics.rollouts.assign import draw_arms
+from analytics.rollouts.evidence import History, is_overdue, observe, would_count
+from analytics.rollouts.facts import Fact, FactKind
+from analytics.rollouts.gate import Gate, new_gate
+from analytics.rollouts.policy import policy_hash
+from analytics.rollouts.verdict import verdict
+from ingest.contract.events import Arm, Evidence, EvidenceKind, Outcome, PlanState, RollbackStatus, RolloutPlan, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from analytics.rollouts.assign import Candidate
+
+
+class Row(NamedTuple):
+    """A row of evidence and the trace of what led to it."""
+
+    evidence: Evidence
+    trace: str
+
+
+class Rollout(msgspec.Struct, kw_only=True):
+    """All that is known of one rollout.
+
+    `accepted_at` (ms) is when the log took the plan, `drawn` the watermark (ms) of each site's draw,
+    `deadlines` per site a heap of when the graces of its silent devices end, `written` and
+    `written_at` the last verdict and when it was written, `pending` that something may have changed since,
+    `ended_at` when the plan ended.
+    """
+
+    plan: RolloutPlan
+    policy: str
+    accepted_at: int
+    trace: str
+    gate: Gate
+    histories: dict[str, History] = {}
+    drawn: dict[str, int] = {}
+    deadlines: dict[str, list[tuple[int, str]]] = {}
+    verdicts: int = 0
+    written: Verdict | None = None
+    written_at: int = 0
+    pending: bool = True
+    ended_at: int = 0
+    tracker: Tracker | None = None
+    status: RollbackStatus | None = None
+    statuses: int = 0
+
+    def takes_evidence(self) -> bool:
+        """Whether what happens to its devices still says anything about the release."""
+        return self.gate.outcome is not Outcome.FAIL and not self.ended_at
+
+    def enrols(self, site: str, logged: int) -> bool:
+        """Whether a site whose heartbeat the log took at `logged` (ms) is to be drawn now."""
+        running = self.plan.state is PlanState.RUNNING and self.takes_evidence()
+        return running and site not in self.drawn and logged >= self.accepted_at
+
+    def enrol(self, site: str, at: int, candidates: Iterable[Candidate]) -> list[Row]:
+        """Draw the arms of a site at its watermark `at` (ms): both arms' clocks start there."""
+        self.drawn[site] = at
+        drawn = draw_arms(candidates, rollout=self.plan.rollout, seed=self.plan.seed, share=self.plan.canary_share)
+        fresh = [
+            History(site=site, device=a.candidate.device, stratum=a.stratum, arm=a.arm, enrolled_at=at) for a in drawn
+        ]
+        for history in fresh:
+            self.histories[history.key()] = history
+        return self._take([self._row(h, EvidenceKind.ENROLLED, at, self.trace) for h in fresh])
+
+    def command_canaries(self, site: str) -> list[History]:
+        """The canaries of a site, each now with the name of its install command."""
+        canaries = [h for h in self.histories.values() if h.site == site and h.arm is Arm.CANARY]
+        for history in canaries:
+            target = Target(history.site, history.device)
+            history.command = command_id(self.plan.rollout, Purpose.INSTALL, target)
+        return canaries
+
+    def observe(self, site: str, facts: Sequence[Fact], watermark: int) -> list[Row]:
+        """Take a site's facts up to its watermark (ms), in order; the rows of evidence that the gate took."""
+        queue = [fact for fact in facts if f"{fact.site}/{fact.device}" in self.histories]
+        queue += self._due(site, watermark)
+        heapq.heapify(queue)
+        rows = []
+        while queue:
+            fact = heapq.heappop(queue)
+            rows += self._observe(fact)
+            for due in self._due(site, watermark):
+                heapq.heappush(queue, due)
+        return self._take(sorted(rows, key=_order))
+
+    def note_late(self, fact: Fact) -> list[Row]:
+        """A fact from behind the watermark: listed when it would have counted."""
+        history = self.histories.get(f"{fact.site}/{fact.device}")
+        kind = would_count(history, fact) if history else None
+        if history is None or kind is None:
+            return []
+        return self._take([self._row(history, EvidenceKind.LATE, fact.at, fact.trace, kind.value)])
+
+    def end(self, watermarks: Mapping[str, int], now: int) -> list[Row]:
+        """The plan ended: every device leaves, in both arms at the same instant of its site."""
+        left = [history for history in self.histories.values() if not history.left]
+        rows = [
+            self._row(h, EvidenceKind.CENSORED, watermarks.get(h.site, h.enrolled_at), self.trace, "plan ended")
+            for h in left
+        ]
+        taken = self._take(sorted(rows, key=_order))
+        self.ended_at = now
+        return taken
+
+    def judge(self, watermarks: Mapping[str, int], offsets: Mapping[str, int]) -> Verdict:
+        """The verdict now, at the lowest watermark of the sites drawn so far."""
+        at = min((watermarks.get(site, drawn) for site, drawn in self.drawn.items()), default=self.plan.created)
+        return verdict(self.gate, self.plan, policy=self.policy, at=at, offsets=offsets)
+
+    def _observe(self, fact: Fact) -> list[Row]:
+        history = self.histories[f"{fact.site}/{fact.device}"]
+        kind = observe(history, fact, round(self.plan.install_grace_s * 1000))
+        if history.silent_in_grace and fact.kind is FactKind.SILENT:
+            heapq.heappush(self.deadlines.setdefault(history.site, []), (history.grace_until, history.device))
+        if kind is None:
+            return []
+        detail = "silent since its install" if fact.kind is FactKind.GRACE_OVER else fact.kind.name.lower()
+        return [self._row(history, kind, fact.at, fact.trace, detail)]
+
+    def _due(self, site: str, watermark: int) -> list[Fact]:
+        # Graces of this site that have passed by the watermark in silence, as facts of their own.
+        heap, facts = self.deadlines.get(site, []), []
+        while heap and heap[0][0] <= watermark:
+            at, device = heapq.heappop(heap)
+            facts.append(Fact(at, FactKind.GRACE_OVER, site, device, trace=self.trace))
+        return [fact for fact in facts if is_overdue(self.histories[f"{site}/{fact.device}"], fact)]
+
+    def _take(self, rows: Sequence[Row]) -> list[Row]:
+        return list(rows[: self.gate.apply([row.evidence for row in rows])])
+
+    def _row(self, history: History, kind: EvidenceKind, at: int, trace: str, detail: str = "") -> Row:
+        evidence = Evidence(
+            rollout=self.plan.rollout,
+            tenant=self.plan.tenant,
+            device=history.device,
+            site=history.site,
+            stratum=history.stratum,
+            arm=history.arm,
+            kind=kind,
+            at=at,
+            detail=detail,
+        )
+        return Row(evidence, trace)
+
+
+def new_rollout(plan: RolloutPlan, *, accepted_at: int, trace: str) -> Rollout:
+    """A rollout that nobody is enrolled in."""
+    return Rollout(
+        plan=plan,
+        policy=policy_hash(plan),
+        accepted_at=accepted_at,
+        trace=trace,
+        gate=new_gate(plan.guards, plan.alpha),
+    )
+
+
+def _order(row: Row) -> tuple[int, str, str, str]:
+    # What happened at one instant in one stratum stands together: the gate takes it as one.
+    return (row.evidence.at, row.evidence.stratum, row.evidence.kind.value, row.evidence.device)

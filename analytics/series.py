@@ -1,0 +1,233 @@
+"""The series table: dense ids for (device, metric, labels), and one array per thing that is remembered of a series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from analytics.pair_index import MISSING, PairIndex, pair_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from ingest.contract.batch import RollupBatch
+
+NONE = np.uint32(0xFFFFFFFF)
+"""The device of a slot that is free."""
+UNASSIGNED = -1
+"""The cohort of a series that has not been put into one yet."""
+
+COLUMNS: dict[str, tuple[str, float]] = {
+    "device": ("<u4", 0xFFFFFFFF),
+    "metric": ("<u4", 0),
+    "cohort": ("<i4", UNASSIGNED),
+    "width": ("<u4", 0),
+    "kind": ("u1", 0),
+    "last_end": ("<i8", 0),
+    "previous": ("<f8", np.nan),
+    "level": ("<f8", 0),
+    "scale": ("<f4", 0),
+    "samples": ("<f4", 0),
+    "resolution": ("<f4", 1),
+    "seen": ("u1", 0),
+    "rises": ("u1", 0),
+    "falls": ("u1", 0),
+    "bin_1": ("u1", 0),
+    "bin_2": ("u1", 0),
+    "peak": ("u1", 0),
+    "quiet": ("u1", 0),
+    "record": ("u1", 0),
+    "calm": ("u1", 0),
+    "alarm": ("u1", 0),
+    "since": ("<i8", 0),
+    "told": ("<i8", 0),
+}
+"""Column to (dtype, value of a fresh series). Times in ms; `bin_*`, `peak` and `record` are histogram bins of surprise:
+of the last two windows, the highest of a run of remarkable ones, and the highest that was normal."""
+
+FORGET_SHARE = 16
+"""When the table is full, one in so many series is forgotten at a time: the longest silent."""
+
+K = TypeVar("K")
+
+
+class DeviceKey(NamedTuple):
+    """A device, unique over tenants and sites."""
+
+    tenant: str
+    site: str
+    device: str
+
+
+class MetricKey(NamedTuple):
+    """What a device measures."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+
+
+class Resolved(NamedTuple):
+    """`series` of each row, shape (rows,), int32, `MISSING` where the table is full; `devices`: of each device row."""
+
+    series: NDArray[np.int32]
+    devices: list[int]
+
+
+class DenseIds(Generic[K]):
+    """Names to small numbers and back; numbers of forgotten names are given again, lowest first."""
+
+    def __init__(self, names: Iterable[K | None] = ()) -> None:
+        self.names: list[K | None] = list(names)
+        self._ids = {name: number for number, name in enumerate(self.names) if name is not None}
+        self._free = self._find_free()
+
+    def get(self, name: K) -> int:
+        """The name's number, a new one when it has none."""
+        number = self._ids.get(name)
+        if number is None:
+            number = self._free.pop() if self._free else len(self.names)
+            if number == len(self.names):
+                self.names.append(None)
+            self.names[number] = name
+            self._ids[name] = number
+        return number
+
+    def keep(self, used: NDArray[np.bool_]) -> None:
+        """Forget the names whose numbers are not used; shape (numbers,)."""
+        for number in np.flatnonzero(~used):
+            name = self.names[number]
+            if name is not None:
+                del self._ids[name]
+                self.names[number] = None
+        self._free = self._find_free()
+
+    def _find_free(self) -> list[int]:
+        return [number for number, name in enumerate(self.names) if name is None][::-1]
+
+
+class SeriesTable:
+    """At most `max_series` series; when full, those longest silent (`forget_after_ms`, not in alarm) make room."""
+
+    def __init__(self, max_series: int, forget_after_ms: int) -> None:
+        self._max, self._forget_after_ms = max_series, forget_after_ms
+        self.columns = _fresh_columns(min(max_series, 1024))
+        self.devices: DenseIds[DeviceKey] = DenseIds()
+        self.metrics: DenseIds[MetricKey] = DenseIds()
+        self._index = PairIndex()
+        self._high = 0
+        self._free: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def resolve(self, batch: RollupBatch) -> Resolved:
+        """The numbers that the batch's rows and devices have here; each is looked up once."""
+        tenant, site = batch.origin.tenant, batch.origin.site
+        devices = [self.devices.get(DeviceKey(tenant, site, row.device)) for row in batch.devices]
+        metrics = [self.metrics.get(MetricKey(row.name, row.labels)) for row in batch.metrics]
+        if not len(batch):
+            return Resolved(np.empty(0, np.int32), devices)
+        keys = pair_keys(np.array(devices)[batch.column("device")], np.array(metrics)[batch.column("metric")])
+        found = self._index.find(keys)
+        absent = np.flatnonzero(found == MISSING)
+        if absent.size:
+            newest = int((batch.column("start") + batch.column("width")).max())
+            found[absent] = self._add(keys[absent], newest, in_use=found[found != MISSING])
+        return Resolved(found, devices)
+
+    def reset(self, series: NDArray[np.integer[Any]], names: Iterable[str]) -> None:
+        """Set the named columns of these series to what a fresh series has."""
+        for name in names:
+            self.columns[name][series] = COLUMNS[name][1]
+
+    def dump(self) -> bytes:
+        """Everything, as MessagePack."""
+        columns = {name: column[: self._high].tobytes() for name, column in self.columns.items()}
+        return msgspec.msgpack.encode((self._high, columns, self.devices.names, self.metrics.names))
+
+    def load(self, dumped: bytes) -> None:
+        """Continue from a dump."""
+        content = msgspec.msgpack.decode(dumped, type=_Dump)
+        self._high = content.high
+        self.columns = _fresh_columns(max(self._high, min(self._max, 1024)))
+        for name, column in self.columns.items():
+            column[: self._high] = np.frombuffer(content.columns[name], column.dtype)
+        self.devices, self.metrics = DenseIds(content.devices), DenseIds(content.metrics)
+        self._reindex()
+
+    def _add(self, keys: NDArray[np.int64], newest: int, in_use: NDArray[np.int32]) -> NDArray[np.int32]:
+        distinct, inverse = np.unique(keys, return_inverse=True)
+        missing = len(distinct) - (self._max - len(self))
+        if missing > 0:
+            self._forget(max(missing, self._max // FORGET_SHARE), newest, in_use)
+        taken = min(len(distinct), self._max - len(self))
+        series = np.full(len(distinct), MISSING, np.int32)
+        series[:taken] = self._slots(taken)
+        self._fill(series[:taken], distinct[:taken])
+        if taken < len(distinct):
+            self._forget_names()
+        return series[inverse]
+
+    def _fill(self, series: NDArray[np.int32], keys: NDArray[np.int64]) -> None:
+        self.reset(series, COLUMNS)
+        self.columns["device"][series], self.columns["metric"][series] = keys >> 24, keys & 0xFFFFFF
+        self._index.insert(keys, series)
+
+    def _slots(self, count: int) -> NDArray[np.int64]:
+        reused, self._free = self._free[:count], self._free[count:]
+        first = self._high
+        self._high += count - len(reused)
+        if self._high > len(self.columns["device"]):
+            self._grow()
+        return np.concatenate([reused, np.arange(first, self._high)])
+
+    def _grow(self) -> None:
+        size = min(self._max, max(self._high, 2 * len(self.columns["device"])))
+        grown = _fresh_columns(size)
+        for name, column in self.columns.items():
+            grown[name][: len(column)] = column
+        self.columns = grown
+
+    def _forget(self, wanted: int, newest: int, in_use: NDArray[np.int32]) -> None:
+        last_end, alarm = self.columns["last_end"][: self._high], self.columns["alarm"][: self._high]
+        silent = self._occupied() & (last_end < newest - self._forget_after_ms) & (alarm == 0)
+        silent[in_use] = False
+        candidates = np.flatnonzero(silent)
+        oldest = candidates[np.argsort(last_end[candidates], kind="stable")[:wanted]]
+        if oldest.size:
+            self.columns["device"][oldest] = NONE
+            self._reindex()
+            self._forget_names()
+
+    def _reindex(self) -> None:
+        occupied = self._occupied()
+        series = np.flatnonzero(occupied)
+        keys = pair_keys(*(self.columns[name][series].astype(np.int64) for name in ("device", "metric")))
+        self._index = PairIndex(keys, series.astype(np.int32))
+        self._free = np.flatnonzero(~occupied)
+
+    def _forget_names(self) -> None:
+        series = np.flatnonzero(self._occupied())
+        for names, column in ((self.devices, "device"), (self.metrics, "metric")):
+            used = np.zeros(len(names.names), np.bool_)
+            used[self.columns[column][series]] = True
+            names.keep(used)
+
+    def _occupied(self) -> NDArray[np.bool_]:
+        occupied: NDArray[np.bool_] = self.columns["device"][: self._high] != NONE
+        return occupied
+
+
+class _Dump(msgspec.Struct, array_like=True):
+    high: int
+    columns: dict[str, bytes]
+    devices: list[DeviceKey | None]
+    metrics: list[MetricKey | None]
+
+
+def _fresh_columns(size: int) -> dict[str, NDArray[Any]]:
+    return {name: np.full(size, fresh, dtype) for name, (dtype, fresh) in COLUMNS.items()}

@@ -1,0 +1,69 @@
+"""What stands in the TOML file of each process."""
+
+from __future__ import annotations
+
+import msgspec
+
+from analytics.config import AnalyticsConfig
+from dashboards.api.config import ApiConfig
+from edge_aggregator.config import EdgeConfig
+from ingest.door.config import IngestConfig
+from ingest.runtime.gateways import GatewayConfig
+from ingest.runtime.log.open import LogConfig
+from ingest.runtime.observe import ObserveConfig
+from ingest.runtime.store.config import StoreConfig
+
+
+class TracingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where spans go: the base address of an OTLP/HTTP collector; empty means nowhere."""
+
+    otlp_endpoint: str = ""
+
+
+class EdgeProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`tidegate edge run`."""
+
+    log: LogConfig
+    edge: EdgeConfig
+    observe: ObserveConfig = ObserveConfig(port=9461)
+    tracing: TracingConfig = TracingConfig()
+
+
+class IngestProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`tidegate ingest run`."""
+
+    log: LogConfig
+    store: StoreConfig
+    gateways: list[GatewayConfig]
+    ingest: IngestConfig = IngestConfig()
+    observe: ObserveConfig = ObserveConfig(port=9462)
+    tracing: TracingConfig = TracingConfig()
+
+
+class AnalyticsProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`tidegate analytics run`."""
+
+    log: LogConfig
+    gateways: list[GatewayConfig]
+    analytics: AnalyticsConfig
+    observe: ObserveConfig = ObserveConfig(port=9463)
+    tracing: TracingConfig = TracingConfig()
+
+
+class ApiProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`tidegate api run`; /metrics, /healthz and /readyz are the API's own."""
+
+    log: LogConfig
+    store: StoreConfig
+    gateways: list[GatewayConfig]
+    api: ApiConfig = ApiConfig()
+    tracing: TracingConfig = TracingConfig()
+
+
+KINDS: dict[str, type[msgspec.Struct]] = {
+    "edge": EdgeProcess,
+    "ingest": IngestProcess,
+    "analytics": AnalyticsProcess,
+    "api": ApiProcess,
+}
+"""The processes by name."""

@@ -1,0 +1,95 @@
+"""The API as an application: paths, the door before them, errors as problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from litestar import Litestar, Router
+from litestar.config.compression import CompressionConfig
+from litestar.datastructures import State
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+
+from dashboards.api.description import Description
+from dashboards.api.guards import OPEN, authorise, protect
+from dashboards.api.plan_writer import PlanWriter
+from dashboards.api.problems import HANDLERS
+from dashboards.api.routes import (
+    condition_routes,
+    console_routes,
+    event_routes,
+    flagger_routes,
+    fleet_routes,
+    gate_routes,
+    health_routes,
+    prometheus_routes,
+    rollout_routes,
+    series_routes,
+)
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from dashboards.api.context import Context
+
+VERSION = "1"
+MAX_BODY = 1_000_000
+
+HANDLED: list[ControllerRouterHandler] = [
+    gate_routes.gate,
+    prometheus_routes.query_get,
+    prometheus_routes.query_post,
+    flagger_routes.confirm,
+    flagger_routes.rollback,
+    flagger_routes.event,
+    rollout_routes.list_rollouts,
+    rollout_routes.show_rollout,
+    rollout_routes.create_rollout,
+    rollout_routes.end_rollout,
+    fleet_routes.fleet,
+    fleet_routes.devices,
+    fleet_routes.device,
+    fleet_routes.sites,
+    condition_routes.alerts,
+    condition_routes.anomalies,
+    condition_routes.ledger,
+    series_routes.series,
+    event_routes.events,
+    health_routes.healthz,
+    health_routes.readyz,
+    health_routes.metrics,
+    console_routes.index,
+    console_routes.asset,
+]
+
+
+def build_app(context: Context) -> Litestar:
+    """The application over these parts."""
+    plans = PlanWriter(context.log, context.projection, context.hub, context.telemetry)
+    return Litestar(
+        route_handlers=HANDLED,
+        state=State({"context": context, "plans": plans}),
+        guards=[authorise],
+        before_send=[protect],
+        exception_handlers=HANDLERS,
+        # The stream is sent as it comes, the page's files are compressed already, gates are small.
+        compression_config=CompressionConfig(backend="gzip", exclude=["^/v1/events", "^/v1/gates", "^/console", "^/$"]),
+        openapi_config=_openapi(),
+        request_max_body_size=MAX_BODY,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    bearer = SecurityScheme(type="http", scheme="bearer", description="A token with the scope that the path needs.")
+    return OpenAPIConfig(
+        title="tidegate",
+        version=VERSION,
+        description="Gate queries, rollouts, fleet, alerts and the ledger of a fleet.",
+        components=Components(security_schemes={"token": bearer}),
+        security=[{"token": []}],
+        use_handler_docstrings=True,
+        render_plugins=[Description(path="/")],
+        openapi_router=Router(path="/schema", route_handlers=[], opt=OPEN, include_in_schema=False),
+    )

@@ -1,0 +1,93 @@
+"""What the API is told: where it listens, who may ask, how much it keeps in memory."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+import msgspec
+
+from ingest.contract.topics import is_name
+from ingest.runtime.observe import is_loopback
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+MAX_PORT = 65_535
+
+
+class Scope(StrEnum):
+    """What a token allows; nothing is allowed by default."""
+
+    READ = "read"  # fleet, alerts, rollouts, ledger, series, anomalies, events
+    GATES = "gates"  # gate queries, the Prometheus query, Flagger's hooks
+    ROLLOUTS_WRITE = "rollouts:write"  # create and end rollouts
+    METRICS = "metrics"  # the process's own metrics
+
+
+class ApiConfigError(ValueError):
+    """A configuration that cannot be served; the text names the field, what was found and what to do."""
+
+
+class TokenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One bearer token: only the SHA-256 of it (64 hexadecimal digits) is kept here."""
+
+    name: str
+    tenant: str
+    sha256: str
+    scopes: list[Scope]
+
+
+class ApiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The API's configuration.
+
+    `port` 0 takes a free one. Beyond loopback `tls_certificate` and `tls_key` (PEM files) are needed. `public_url` is
+    how people reach the API (a reverse proxy's address, say) and stands in the links of gate answers. The `*_kept`
+    are counts per tenant: beyond them ended rollouts, resolved alerts and old anomalies make room; a further device is
+    passed over and counted.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8780
+    public_url: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tokens: list[TokenConfig] = []
+    devices_kept: int = 500_000
+    rollouts_kept: int = 20_000
+    alerts_kept: int = 20_000
+    anomalies_kept: int = 10_000
+    streams: int = 64
+
+
+def check_config(config: ApiConfig) -> None:
+    """Raises ApiConfigError with everything that is wrong, a line each."""
+    problems = [*_binding_problems(config), *_token_problems(config.tokens)]
+    if problems:
+        raise ApiConfigError("\n".join(problems))
+
+
+def _binding_problems(config: ApiConfig) -> list[str]:
+    problems = []
+    if not 0 <= config.port <= MAX_PORT:
+        problems.append(f"api.port: found {config.port}, expected 0 to {MAX_PORT}")
+    if not is_loopback(config.host) and not (config.tls_certificate and config.tls_key):
+        problems.append(
+            f"api.host: {config.host} is reachable by other machines and tokens would travel in the clear; "
+            "set tls_certificate and tls_key, or listen on 127.0.0.1 behind a proxy that ends TLS"
+        )
+    return problems
+
+
+def _token_problems(tokens: list[TokenConfig]) -> list[str]:
+    problems = []
+    names = [token.name for token in tokens]
+    for index, token in enumerate(tokens):
+        at = f"api.tokens[{index}]"
+        if not is_name(token.name) or names.index(token.name) != index:
+            problems.append(f"{at}.name: found {token.name!r}, expected a name that no other token has")
+        if not is_name(token.tenant):
+            problems.append(f"{at}.tenant: found {token.tenant!r}, expected a tenant's name")
+        if not _SHA256.fullmatch(token.sha256):
+            problems.append(f"{at}.sha256: expected the 64 lower-case hexadecimal digits of the token's SHA-256")
+        if not token.scopes:
+            problems.append(f"{at}.scopes: empty, expected some of {', '.join(Scope)}")
+    return problems

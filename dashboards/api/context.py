@@ -1,0 +1,47 @@
+"""What every request handler works with."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from litestar import Request
+from litestar.datastructures import State
+
+from dashboards.api.auth import Principal, Tokens
+from dashboards.api.config import ApiConfig
+from dashboards.api.hub import Hub
+from dashboards.api.projection import Projection
+from dashboards.api.views import TenantView
+from ingest.runtime.clock import Clock
+from ingest.runtime.health import Health
+from ingest.runtime.log.port import Log
+from ingest.runtime.store.port import Store
+from ingest.runtime.telemetry import Telemetry
+
+ApiRequest = Request[Principal, None, State]
+"""A request whose `user` is the bearer of its token (absent on open paths)."""
+
+
+@dataclass
+class Context:
+    """The API's parts. `base_url` is how people reach it."""
+
+    config: ApiConfig
+    clock: Clock
+    log: Log
+    store: Store
+    health: Health
+    telemetry: Telemetry
+    projection: Projection
+    hub: Hub
+    tokens: Tokens
+    base_url: str = ""
+
+
+def context_of(request: ApiRequest) -> Context:
+    """The application's parts."""
+    return cast("Context", request.app.state["context"])
+
+
+def view_of(request: ApiRequest) -> TenantView:
+    """What is known of the tenant whose token was shown, and nothing else."""
+    return context_of(request).projection.view(request.user.tenant)

@@ -1,0 +1,61 @@
+"""The API's OpenAPI description: what the framework finds, with the bodies that are read by hand and the real errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from dashboards.api.plans import NewRollout
+from dashboards.api.problems import PROBLEM, Problem
+from dashboards.api.routes.flagger_routes import Hook
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+_SCHEMAS = "#/components/schemas/"
+_JSON_BODIES: dict[str, type[msgspec.Struct]] = {
+    "/v1/rollouts": NewRollout,
+    "/flagger/confirm": Hook,
+    "/flagger/rollback": Hook,
+    "/flagger/event": Hook,
+}
+_QUERY_FORM = {"type": "object", "properties": {"query": {"type": "string"}, "time": {"type": "string"}}}
+
+
+class Description(JsonRenderPlugin):
+    """Serves the description as JSON."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The whole description."""
+        return super().render(request, described(openapi_schema))
+
+
+def described(schema: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the framework's description with request bodies and problems added."""
+    whole: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
+    kinds = [Problem, *set(_JSON_BODIES.values())]
+    _, components = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS + "{name}")
+    whole["components"]["schemas"].update(components)
+    for path, operations in whole["paths"].items():
+        for method, operation in operations.items():
+            _describe(path, method, operation)
+    return whole
+
+
+def _describe(path: str, method: str, operation: dict[str, Any]) -> None:
+    kept = {status: answer for status, answer in operation["responses"].items() if not status.startswith("4")}
+    operation["responses"] = kept | {"default": {"description": "A problem (RFC 9457)", "content": _problem()}}
+    if method == "post" and path in _JSON_BODIES:
+        operation["requestBody"] = _body("application/json", {"$ref": _SCHEMAS + _JSON_BODIES[path].__name__})
+    if method == "post" and path == "/api/v1/query":
+        operation["requestBody"] = _body("application/x-www-form-urlencoded", _QUERY_FORM)
+
+
+def _body(content_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {content_type: {"schema": schema}}}
+
+
+def _problem() -> dict[str, Any]:
+    return {PROBLEM: {"schema": {"$ref": _SCHEMAS + "Problem"}}}

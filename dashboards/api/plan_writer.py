@@ -1,0 +1,86 @@
+"""Writes rollout plans to the log, each name once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from dashboards.api.plans import same_content
+from ingest.contract.events import PlanState, RolloutPlan
+from ingest.contract.records import event_record, read_event
+from ingest.contract.topics import PLANS
+
+if TYPE_CHECKING:
+    from dashboards.api.hub import Hub
+    from dashboards.api.projection import Projection
+    from ingest.runtime.log.port import Log
+    from ingest.runtime.telemetry import Telemetry
+
+SOURCE = "tidegate/api"
+
+
+class PlanConflictError(ValueError):
+    """The name is taken by another plan."""
+
+
+class Written(NamedTuple):
+    """The plan as it stands in the log, and whether it is new there."""
+
+    plan: RolloutPlan
+    is_new: bool
+
+
+class PlanWriter:
+    """Compares with the topic itself, not with the views, which may be a moment behind."""
+
+    def __init__(self, log: Log, projection: Projection, hub: Hub, telemetry: Telemetry) -> None:
+        self._log, self._projection, self._hub, self._telemetry = log, projection, hub, telemetry
+        self._writing = asyncio.Lock()
+
+    async def create(self, plan: RolloutPlan, trace: str | None) -> Written:
+        """Write a new plan; an equal one that exists is returned. Raises PlanConflictError, LogUnavailableError."""
+        async with self._writing:
+            existing = await self._existing(plan.rollout)
+            if existing is None:
+                await self._append(plan, trace)
+                return Written(plan, is_new=True)
+        if existing.tenant != plan.tenant:
+            # The topic's key is the rollout's name alone: it must not be written over another tenant's plan.
+            raise PlanConflictError(f"the name {plan.rollout!r} is taken: choose another")
+        if not same_content(existing, plan):
+            raise PlanConflictError(f"rollout {plan.rollout!r} exists with other content: choose another name")
+        self._show(existing)
+        return Written(existing, is_new=False)
+
+    async def end(self, tenant: str, rollout: str, trace: str | None) -> Written | None:
+        """End a tenant's rollout; None when there is none. Raises LogUnavailableError."""
+        async with self._writing:
+            existing = await self._existing(rollout)
+            if existing is None or existing.tenant != tenant:
+                return None
+            ended = msgspec.structs.replace(existing, state=PlanState.ENDED)
+            if existing.state is not PlanState.ENDED:
+                await self._append(ended, trace)
+        self._show(ended)
+        return Written(ended, is_new=existing.state is not PlanState.ENDED)
+
+    async def _existing(self, rollout: str) -> RolloutPlan | None:
+        record = (await self._log.read_compacted(PLANS)).get(rollout.encode())
+        return read_event(record, RolloutPlan) if record else None
+
+    async def _append(self, plan: RolloutPlan, trace: str | None) -> None:
+        with self._telemetry.span("api.plan", parent=trace, rollout=plan.rollout) as span:
+            event_id = f"{plan.rollout}:{plan.created}:{plan.state.value}"
+            record = event_record(
+                PLANS, plan.rollout, plan, event_id=event_id, source=SOURCE, time=plan.created, trace=span
+            )
+            await self._log.append([record])
+        self._show(plan)
+
+    def _show(self, plan: RolloutPlan) -> None:
+        # Who wrote it sees it at once; the topic says the same a moment later.
+        applied = self._projection.take_plan(plan)
+        if applied.subject:
+            self._hub.publish(applied.subject)

@@ -1,0 +1,151 @@
+"""Records to views: what the topics say, in memory, tenant by tenant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import msgspec
+
+from dashboards.api.ledger import Account
+from dashboards.api.views import TenantView
+from ingest.contract.events import (
+    AlertEvent,
+    AnomalyEvent,
+    DeviceEvent,
+    GatewayEvent,
+    RollbackStatus,
+    RolloutPlan,
+    Verdict,
+)
+from ingest.contract.records import read_event
+from ingest.contract.topics import ACCOUNTS, ALERTS, ANOMALIES, DEVICES, PLANS, ROLLBACKS, VERDICTS
+from ingest.runtime.gateways import UnverifiedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dashboards.api.config import ApiConfig
+    from ingest.contract.records import Record
+    from ingest.runtime.gateways import Gateways
+
+TOPICS = (DEVICES, ALERTS, PLANS, VERDICTS, ROLLBACKS, ACCOUNTS, ANOMALIES)
+
+
+class Subject(NamedTuple):
+    """What a record was about: `kind` is device, site, alert, rollout, account or anomaly; `key` names the one within it."""
+
+    tenant: str
+    kind: str
+    key: str
+
+
+class Applied(NamedTuple):
+    """What became of a record (taken, stale, full or the reason why not) and what it was about."""
+
+    outcome: str
+    subject: Subject | None = None
+
+
+MALFORMED = Applied("malformed")
+IGNORED = Applied("ignored")
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Projection:
+    """All tenants' views. `gateways` says whose device events and heartbeats are believed."""
+
+    def __init__(self, config: ApiConfig, gateways: Gateways) -> None:
+        self._config, self._gateways = config, gateways
+        self._views: dict[str, TenantView] = {}
+        self._apply = {
+            DEVICES: self._fleet,
+            ALERTS: self._alert,
+            PLANS: self._plan,
+            VERDICTS: self._verdict,
+            ROLLBACKS: self._rollback,
+            ACCOUNTS: self._account,
+            ANOMALIES: self._anomaly,
+        }
+
+    def view(self, tenant: str) -> TenantView:
+        """A tenant's view, empty when nothing was heard of it."""
+        view = self._views.get(tenant)
+        if view is None:
+            known = [(g.site, g.gateway) for g in self._gateways if g.tenant == tenant]
+            view = self._views[tenant] = TenantView(tenant, self._config, known)
+        return view
+
+    def views(self) -> Iterable[TenantView]:
+        """Every tenant's view."""
+        return self._views.values()
+
+    def apply(self, record: Record) -> Applied:
+        """Take one record; never raises, whatever the record holds."""
+        return self._apply[record.topic](record)
+
+    def _fleet(self, record: Record) -> Applied:
+        try:
+            signer = self._gateways.verify(record)
+            event = read_event(record, DeviceEvent) or read_event(record, GatewayEvent)
+            if event is None:
+                return MALFORMED
+            self._gateways.check_origin(signer, event.tenant, event.site, event.gateway)
+        except UnverifiedError as error:
+            return Applied(error.reason)
+        view = self.view(signer.tenant)
+        if isinstance(event, DeviceEvent):
+            subject = Subject(signer.tenant, "device", f"{event.site}/{event.device}")
+            return Applied(view.devices.put(event), subject)
+        return Applied(view.hear(event, record.timestamp), Subject(signer.tenant, "site", event.site))
+
+    def _alert(self, record: Record) -> Applied:
+        if record.value is None:
+            return self._forget_alert(record.key.decode("utf-8", "replace"))
+        alert = _read(record, AlertEvent)
+        if alert is None:
+            return MALFORMED
+        return Applied(self.view(alert.tenant).alerts.put(alert), Subject(alert.tenant, "alert", alert.fingerprint))
+
+    def _forget_alert(self, fingerprint: str) -> Applied:
+        for view in self._views.values():
+            if view.alerts.remove(fingerprint):
+                return Applied("taken", Subject(view.tenant, "alert", fingerprint))
+        return IGNORED
+
+    def _plan(self, record: Record) -> Applied:
+        plan = _read(record, RolloutPlan)
+        return self.take_plan(plan) if plan else MALFORMED
+
+    def take_plan(self, plan: RolloutPlan) -> Applied:
+        """Take a plan: from the topic, or as soon as it was written to it."""
+        return Applied(self.view(plan.tenant).plan(plan), Subject(plan.tenant, "rollout", plan.rollout))
+
+    def _verdict(self, record: Record) -> Applied:
+        verdict = _read(record, Verdict)
+        if verdict is None:
+            return MALFORMED
+        return Applied(self.view(verdict.tenant).judge(verdict), Subject(verdict.tenant, "rollout", verdict.rollout))
+
+    def _rollback(self, record: Record) -> Applied:
+        status = _read(record, RollbackStatus)
+        if status is None:
+            return MALFORMED
+        return Applied(self.view(status.tenant).roll_back(status), Subject(status.tenant, "rollout", status.rollout))
+
+    def _account(self, record: Record) -> Applied:
+        account = _read(record, Account)
+        if account is None:
+            return MALFORMED
+        return Applied(self.view(account.tenant).account(account), Subject(account.tenant, "account", ""))
+
+    def _anomaly(self, record: Record) -> Applied:
+        event = _read(record, AnomalyEvent)
+        if event is None:
+            return MALFORMED
+        subject = Subject(event.tenant, "anomaly", f"{event.site}/{event.device}")
+        return Applied(self.view(event.tenant).anomalies.put(event), subject)
+
+
+def _read(record: Record, kind: type[T]) -> T | None:
+    return read_event(record, kind)

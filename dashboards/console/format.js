@@ -1,0 +1,54 @@
+// How numbers, times and names are written.
+const WHOLE = new Intl.NumberFormat("en");
+const FOUR = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+let offset = 0;
+/** The server's clock is the one that counts. */
+export const setClock = (serverMs) => { offset = serverMs - Date.now(); };
+export const now = () => Date.now() + offset;
+
+export const whole = (number) => WHOLE.format(number);
+export const plural = (number, one, many = `${one}s`) => `${whole(number)} ${number === 1 ? one : many}`;
+
+/** A measured number: four significant digits, powers of ten where zeros would have to be counted. */
+export function measured(number) {
+  const size = Math.abs(number);
+  return size !== 0 && (size >= 1e7 || size < 1e-3) ? power(Math.log10(size), number < 0) : FOUR.format(number);
+}
+
+/** An e-value from its logarithm, as large or small as it may be. */
+export function eValue(log10) {
+  if (log10 >= 4 || log10 <= -3) return power(log10, false);
+  const value = 10 ** log10;
+  return value >= 100 ? whole(Math.round(value)) : FOUR.format(Number(value.toPrecision(3)));
+}
+
+function power(log10, negative) {
+  let exponent = Math.floor(log10);
+  let mantissa = (10 ** (log10 - exponent)).toFixed(1);
+  if (mantissa === "10.0") [mantissa, exponent] = ["1.0", exponent + 1];
+  const raised = String(Math.abs(exponent)).replace(/\d/g, (digit) => SUPERSCRIPT[digit]);
+  return `${negative ? "−" : ""}${mantissa} × 10${exponent < 0 ? "⁻" : ""}${raised}`;
+}
+
+export function duration(milliseconds) {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60 ? `${minutes % 60} min` : ""}`.trim() : `${Math.floor(hours / 24)} d`;
+}
+
+export const ago = (at) => (at ? `${duration(now() - at)} ago` : "never");
+export const clock = (at) => CLOCK.format(at);
+export const moment = (at) => (Math.abs(now() - at) < 43_200_000 ? CLOCK : DAY).format(at);
+export const exact = (at) => (at ? new Date(at).toISOString() : "");
+
+export function bytes(number) {
+  if (number < 1000) return `${number} B`;
+  return number < 1e6 ? `${FOUR.format(Number((number / 1e3).toPrecision(3)))} kB` : `${FOUR.format(Number((number / 1e6).toPrecision(3)))} MB`;
+}

@@ -1,0 +1,32 @@
+// One place for what a state is called and how grave it is. Colour never stands alone: the words are always there.
+
+/** Tone of a device's state, in the order of a stacked bar. */
+export const DEVICE = {
+  online: { label: "online", tone: "ok" },
+  silent: { label: "silent", tone: "bad" },
+  lost: { label: "lost", tone: "warn" },
+  retired: { label: "retired", tone: "idle" },
+};
+
+export const SITE = {
+  live: { label: "live", tone: "ok" },
+  behind: { label: "catching up", tone: "warn" },
+  cut_off: { label: "hears no devices", tone: "bad" },
+  dark: { label: "dark", tone: "bad" },
+  unheard: { label: "not heard yet", tone: "idle" },
+};
+
+export const VERDICT = {
+  pass: { label: "Pass", tone: "ok", means: "the gate is open" },
+  fail: { label: "Fail", tone: "bad", means: "the gate is shut" },
+  inconclusive: { label: "Undecided", tone: "wait", means: "gathering evidence" },
+};
+
+export const ALERT = {
+  firing: { label: "firing", tone: "bad" },
+  pending: { label: "pending", tone: "warn" },
+  resolved: { label: "resolved", tone: "ok" },
+};
+
+const UNKNOWN = { tone: "idle" };
+export const named = (table, state) => table[state] ?? { ...UNKNOWN, label: String(state) };

@@ -1,0 +1,104 @@
+"""What a gateway does, without waiting for anything: one thread's own, called by the asyncio shell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge_aggregator.decode.decoder import decode
+from edge_aggregator.flush import flush
+from edge_aggregator.journal.block import Block
+from edge_aggregator.recovery import recover, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from edge_aggregator.commands.table import Known
+    from edge_aggregator.decode.decoder import Taken
+    from edge_aggregator.flush import Flushed, Moment
+    from edge_aggregator.ledger import Totals
+    from edge_aggregator.outbox.outbox import Waiting
+    from edge_aggregator.rooms import Rooms
+    from ingest.contract.records import Record
+    from ingest.runtime.telemetry import Telemetry
+
+
+class Standing(NamedTuple):
+    """How full and how far everything is."""
+
+    totals: Totals
+    devices: dict[str, int]
+    journal_bytes: int
+    outbox_bytes: int
+    outbox_records: int
+    commands: dict[str, int]
+    answers_rejected: dict[str, int]
+
+
+class Core:
+    """The order of calls: `commit`, then whoever sent is acknowledged, then `step`; `flush` now and then.
+
+    Every method but the pure ones raises StorageFailedError: then the process must end.
+    """
+
+    def __init__(self, rooms: Rooms, telemetry: Telemetry) -> None:
+        self._rooms, self._telemetry = rooms, telemetry
+        self._committed: list[Block] = []
+        recover(rooms)
+
+    def commit(self, taken: Iterable[Taken]) -> None:
+        """Make durable what arrived: when this returns, it may be acknowledged."""
+        decoded = decode(taken, self._rooms.tables)
+        position = self._rooms.journal.append(decoded, self._rooms.names)
+        self._committed.append(Block(position, *decoded))
+
+    def step(self, listened: float) -> None:
+        """Take what was committed into the windows."""
+        blocks, self._committed = self._committed, []
+        for block in blocks:
+            step(self._rooms, block, listened)
+
+    def flush(self, moment: Moment) -> Flushed | None:
+        """Write to the outbox what has closed and what has happened; None when there was nothing."""
+        return flush(self._rooms, moment, self._telemetry)
+
+    def head(self) -> list[Waiting]:
+        """The records to send next: from now on they may have arrived."""
+        outbox = self._rooms.state.outbox
+        waiting = [record for record in outbox.head() if record.id not in self._rooms.refused]
+        if waiting:
+            outbox.pin(waiting[-1].id)
+        return waiting
+
+    def sent(self, waiting: Sequence[Waiting]) -> None:
+        """Forget records that the log has."""
+        with self._rooms.state.transaction():
+            self._rooms.state.outbox.remove([record.id for record in waiting])
+
+    def refuse(self, waiting: Waiting) -> None:
+        """The log will never take this record: the next flush forgets it and counts its samples as dropped."""
+        self._rooms.refused[waiting.id] = waiting
+
+    def take_commands(self, records: Sequence[Record], now: int) -> None:
+        """Take commands durably; refusals are in the outbox on return."""
+        self._rooms.desk.take(records, now)
+
+    def unanswered(self) -> list[Known]:
+        """Commands to be published (again)."""
+        return self._rooms.state.commands.unanswered()
+
+    def standing(self) -> Standing:
+        """For metrics and status."""
+        rooms = self._rooms
+        return Standing(
+            rooms.ledger.totals,
+            dict(rooms.registry.states()),
+            rooms.journal.folder.bytes(),
+            rooms.state.outbox.bytes,
+            rooms.state.outbox.records,
+            dict(rooms.desk.outcomes),
+            dict(rooms.desk.rejected),
+        )
+
+    def close(self) -> None:
+        """Close all files; what is open is rebuilt at the next start."""
+        self._rooms.close()

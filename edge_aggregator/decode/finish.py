@@ -1,0 +1,109 @@
+"""From collected lists to columns: every value and timestamp is checked here, all samples at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_aggregator.decode.decoded import Decoded, Notes, Samples
+from edge_aggregator.decode.telemetry import NUMBERS
+from ingest.contract.reasons import SampleRejection
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_aggregator.decode.collected import Collected
+    from edge_aggregator.decode.tables import Tables
+
+GREATEST = 1e150
+"""Greater values would have an infinite square."""
+_FAR = 1 << 53
+
+# What is written last counts when several reasons apply.
+_REASONS = (
+    SampleRejection.OUT_OF_RANGE,
+    SampleRejection.NOT_FINITE,
+    SampleRejection.TOO_OLD,
+    SampleRejection.BAD_TIMESTAMP,
+    SampleRejection.NOT_A_NUMBER,
+)
+
+
+def finish(found: Collected, tables: Tables) -> Decoded:
+    """Check what was collected and sort it by series; what is refused is counted with its reason."""
+    values, not_numbers = _numbers(found.values)
+    sizes = np.array(found.sizes, np.int64)
+    times, old, negative, held = _times(found, tables)
+    refused = np.zeros(len(values), np.int8)
+    masks = (
+        np.abs(values) > GREATEST,
+        ~np.isfinite(values),
+        np.repeat(old, sizes),
+        np.repeat(negative, sizes),
+        not_numbers,
+    )
+    for code, mask in enumerate(masks, start=1):
+        refused[mask] = code
+    good = refused == 0
+    if not good.all():
+        _count_refused(refused, sizes, found)
+    series = np.array(found.series, np.int64)
+    skewed = int((np.repeat(held, sizes) & good).sum())
+    return Decoded(_sorted(series[good], np.repeat(times, sizes)[good], values[good]), _notes(found, skewed))
+
+
+def _numbers(values: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    # numpy would make numbers of "12.5" and true without a word, so the types are looked at first.
+    bad = np.zeros(len(values), np.bool_)
+    if not set(map(type, values)) <= set(NUMBERS):
+        for index, value in enumerate(values):
+            if type(value) not in NUMBERS:
+                values[index], bad[index] = 0.0, True
+    # Adding zero turns -0.0 into 0.0, so that equal numbers have equal bits.
+    return np.array(values, np.float64) + 0.0, bad
+
+
+def _times(
+    found: Collected, tables: Tables
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    if found.times and max(found.times) > _FAR:
+        found.times = [min(ts, _FAR) for ts in found.times]
+    times, arrivals = np.array(found.times, np.int64), np.array(found.arrivals, np.int64)
+    old, negative = times < arrivals - tables.limits.max_age, times < 0
+    held = times > arrivals + tables.limits.future_tolerance
+    firsts = np.cumsum(found.sizes, dtype=np.int64) - np.array(found.sizes, np.int64)
+    for part in np.flatnonzero(held):
+        if found.sizes[part]:
+            device = tables.names.series[found.series[firsts[part]]].device
+            times[part] = tables.give_time(device, int(arrivals[part]))
+    return times, old, negative, held
+
+
+def _count_refused(refused: NDArray[np.int8], sizes: NDArray[np.int64], found: Collected) -> None:
+    for code, count in enumerate(np.bincount(refused, minlength=len(_REASONS) + 1)[1:].tolist()):
+        if count:
+            found.rejected[_REASONS[code].value] += count
+    bad = np.flatnonzero(refused)
+    parts, firsts = np.unique(np.repeat(np.arange(len(sizes)), sizes)[bad], return_index=True)
+    for part, first in zip(parts.tolist(), bad[firsts].tolist(), strict=True):
+        reason = _REASONS[refused[first] - 1].value
+        found.dead.add(found.origins[part], reason, f"series {found.series[first]}", found.arrivals[part])
+
+
+def _sorted(series: NDArray[np.int64], ts: NDArray[np.int64], value: NDArray[np.float64]) -> Samples:
+    # A plain sort of unique keys is ten times as fast as a stable argsort and gives the same order.
+    order = np.sort(series << 32 | np.arange(len(series))) & 0xFFFFFFFF
+    return Samples(series[order], ts[order], value[order])
+
+
+def _notes(found: Collected, skewed: int) -> Notes:
+    return Notes(
+        taken=found.newest,
+        rejected=dict(found.rejected),
+        events_rejected=dict(found.events_rejected),
+        skewed=skewed,
+        heard=sorted(found.heard),
+        dead=found.dead.kept,
+        messages=found.events,
+    )

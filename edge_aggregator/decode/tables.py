@@ -1,0 +1,96 @@
+"""What decoding needs to know: the dictionary, bounded caches over it, and its limits."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from ingest.contract.topics import read_device_topic
+
+if TYPE_CHECKING:
+    from edge_aggregator.names import Names
+
+_MOST_PLACES = 65_536
+_MOST_SHAPE_IDS = 1_000_000
+_MOST_IDS_PER_SHAPE = 1024
+_MOST_AHEAD_MS = 60_000
+
+
+class Channel(StrEnum):
+    """What kind of message a topic carries for this gateway."""
+
+    TELEMETRY = "telemetry"
+    STATE = "state"
+    ACK = "ack"
+    COMMAND = "command"  # our own, come back through a wide subscription
+    FOREIGN = "foreign"
+    UNKNOWN = "unknown"
+
+
+class Place(NamedTuple):
+    """Where a topic leads; `foreign_event` when what was addressed to another site is no telemetry."""
+
+    channel: Channel
+    device: str = ""
+    foreign_event: bool = False
+
+
+class Shape(NamedTuple):
+    """What all messages of one topic with the same metric names share."""
+
+    device: int
+    series: list[int]
+
+
+class Limits(NamedTuple):
+    """Bounds of what is taken; times in ms."""
+
+    payload_bytes: int
+    future_tolerance: int
+    max_age: int
+
+
+class Tables:
+    """The dictionary of one gateway and the caches over it."""
+
+    def __init__(self, site: str, names: Names, limits: Limits) -> None:
+        self.names, self.limits = names, limits
+        self.shapes: dict[tuple[str, ...], Shape] = {}
+        self._shape_ids = 0
+        self._site = site
+        self._places: dict[str, Place] = {}
+        self._given: dict[int, int] = {}
+
+    def remember(self, key: tuple[str, ...], shape: Shape) -> None:
+        """Cache a shape; when the cache is full it begins anew."""
+        if len(shape.series) > _MOST_IDS_PER_SHAPE:
+            return
+        self._shape_ids += len(shape.series) + 1
+        if self._shape_ids > _MOST_SHAPE_IDS:
+            self.shapes.clear()
+            self._shape_ids = len(shape.series) + 1
+        self.shapes[key] = shape
+
+    def place(self, topic: str) -> Place:
+        """Where a topic leads."""
+        known = self._places.get(topic)
+        if known is None:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            known = self._places[topic] = self._find_place(topic)
+        return known
+
+    def give_time(self, device: int, at: int) -> int:
+        """A timestamp for what came without one: its arrival, moved on so that no two of a device are equal."""
+        last = self._given.get(device, -1)
+        ts = last + 1 if at <= last < at + _MOST_AHEAD_MS else at
+        self._given[device] = ts
+        return ts
+
+    def _find_place(self, topic: str) -> Place:
+        parts = read_device_topic(topic)
+        if parts is None:
+            return Place(Channel.UNKNOWN)
+        if parts.site != self._site:
+            return Place(Channel.FOREIGN, foreign_event=parts.channel != Channel.TELEMETRY)
+        return Place(Channel(parts.channel), parts.device)

@@ -1,0 +1,151 @@
+"""A flush: what has closed and what has happened becomes records in the outbox, in one transaction with the checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge_aggregator.journal.eviction import Eviction, plan, pressed
+from edge_aggregator.outbox.outbox import Kind
+from edge_aggregator.pending import Pending
+from edge_aggregator.state import Progress
+from edge_aggregator.windows.recompute import Ground
+from edge_aggregator.windows.settle import Past, settle
+from ingest.contract.events import DeviceState, GatewayEvent
+
+if TYPE_CHECKING:
+    from edge_aggregator.rooms import Rooms
+    from edge_aggregator.windows.rollups import Settled
+    from ingest.contract.events import DeviceEvent
+    from ingest.runtime.telemetry import Telemetry
+
+
+class Moment(NamedTuple):
+    """When a flush happens: `now` in ms; `listened` in s (see `Listening`).
+
+    Everything that arrived up to `heard_until` (ms) has been stepped; `cut_off`: no device can be heard.
+    """
+
+    now: int
+    listened: float
+    heard_until: int
+    cut_off: bool
+
+
+class Flushed(NamedTuple):
+    """What a flush did, for the metrics."""
+
+    windows: int
+    conflicts: int
+    pending: Pending
+
+
+class _Work(NamedTuple):
+    settled: Settled
+    events: list[DeviceEvent]
+    heartbeat: bool
+    pending: Pending
+
+
+def flush(rooms: Rooms, moment: Moment, telemetry: Telemetry) -> Flushed | None:
+    """Write what there is to write; None when there is nothing. Raises StorageFailedError."""
+    work = _gather(rooms, moment)
+    if not _worth_it(rooms, work, moment.now):
+        return None
+    rollups = work.settled.rollups
+    with telemetry.span("edge.flush", windows=len(rollups.series), samples=int(rollups.net.sum())) as trace:
+        eviction = _write(rooms, work, moment, trace)
+    rooms.journal.remove(eviction)
+    return Flushed(len(rollups.series), work.settled.conflicts, work.pending)
+
+
+def _gather(rooms: Rooms, moment: Moment) -> _Work:
+    windows, saved = rooms.windows, rooms.saved
+    closing = windows.close(
+        moment.now, rooms.registry.seen(len(rooms.names.devices)), pressed(rooms.journal.folder, rooms.bounds)
+    )
+    past = Past(saved.processed, saved.evicted_until, windows.devices["lost_until"], rooms.state.revisions.highest)
+    settled = settle(closing, Ground(rooms.journal, rooms.position, rooms.names), past)
+    pending, rooms.pending = rooms.pending, Pending()
+    due = abs(moment.now - rooms.heartbeat_at) >= rooms.heartbeat_ms  # a clock that jumps back must not silence it
+    return _Work(settled, rooms.registry.tick(moment.now, moment.listened), due, pending)
+
+
+def _worth_it(rooms: Rooms, work: _Work, now: int) -> bool:
+    return (
+        rooms.position > rooms.saved.processed
+        or work.heartbeat
+        or bool(work.events)
+        or work.settled.anything()
+        or bool(rooms.refused)
+        or bool(rooms.state.commands.expired(now))
+    )
+
+
+def _write(rooms: Rooms, work: _Work, moment: Moment, trace: str) -> Eviction:
+    state, now = rooms.state, moment.now
+    with state.transaction():
+        _write_batches(rooms, work, now, trace)
+        for event in work.events:
+            state.outbox.put(Kind.EVENT, now, rooms.records.device(event, trace))
+        rooms.desk.answer(work.pending.acks)
+        rooms.desk.expire(now)
+        for letter in work.pending.dead:
+            state.outbox.put(Kind.DEAD_LETTER, now, rooms.records.dead_letter(letter, trace))
+        if work.heartbeat:
+            _write_heartbeat(rooms, moment, trace)
+        _make_room(rooms)
+        return _write_checkpoint(rooms, now)
+
+
+def _write_batches(rooms: Rooms, work: _Work, now: int, trace: str) -> None:
+    rooms.ledger.settle(work.settled)
+    batches = list(rooms.maker.make(work.settled.rollups, rooms.ledger, now))
+    if work.heartbeat and rooms.ledger.untold():
+        batches.append(rooms.maker.account(rooms.ledger, now))
+    for batch in batches:
+        rooms.state.outbox.put(Kind.ROLLUPS, now, rooms.records.batch(batch, now, trace))
+    rooms.state.revisions.add(work.settled.rollups)
+
+
+def _write_heartbeat(rooms: Rooms, moment: Moment, trace: str) -> None:
+    states = rooms.registry.states()
+    event = GatewayEvent(
+        **rooms.site._asdict(),
+        at=moment.heard_until,
+        devices=states.total(),
+        silent=states[DeviceState.SILENT.value],
+        cut_off=moment.cut_off,
+        backlog_bytes=rooms.state.outbox.bytes,
+        heartbeat_ms=rooms.heartbeat_ms,
+    )
+    rooms.state.outbox.put(Kind.HEARTBEAT, moment.now, rooms.records.heartbeat(event, trace))
+    rooms.heartbeat_at = moment.now
+    rooms.state.revisions.forget(rooms.windows.past)
+
+
+def _make_room(rooms: Rooms) -> None:
+    for waiting in rooms.refused.values():
+        rooms.room.discard(waiting, rooms.ledger, rooms.windows)
+    rooms.refused.clear()
+    rooms.room.make(rooms.ledger, rooms.windows)
+
+
+def _write_checkpoint(rooms: Rooms, now: int) -> Eviction:
+    earliest = rooms.windows.open.earliest()
+    needed = rooms.position + 1 if earliest is None else earliest
+    eviction = plan(rooms.journal.folder, rooms.bounds, now, needed)
+    rooms.saved = Progress(
+        processed=rooms.position,
+        needed=needed,
+        evicted_until=max(rooms.saved.evicted_until, eviction.newest_ts),
+        events=rooms.records.made,
+        totals=rooms.ledger.totals,
+        head=rooms.ledger.head,
+        windows=rooms.windows.save(),
+        devices=rooms.registry.save(),
+    )
+    rooms.state.save_names(rooms.names, rooms.rewidened)
+    rooms.rewidened.clear()
+    rooms.state.save_records(rooms.registry.take_changed())
+    rooms.state.save_progress(rooms.saved)
+    return eviction

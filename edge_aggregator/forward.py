@@ -1,0 +1,113 @@
+"""The way up: records leave the outbox in order, signed, and are forgotten once the log has them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_aggregator.outbox.outbox import Kind
+from ingest.contract.batch_wire import mark_historical
+from ingest.contract.commands import key_id
+from ingest.runtime.backoff import Backoff
+from ingest.runtime.gateways import signature_headers
+from ingest.runtime.log.port import LogUnavailableError, RecordTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from edge_aggregator.core import Core
+    from edge_aggregator.outbox.outbox import Waiting
+    from edge_aggregator.thread import OneThread
+    from ingest.contract.records import Outgoing
+    from ingest.runtime.clock import Clock
+    from ingest.runtime.health import Health
+    from ingest.runtime.log.port import Log
+
+
+class Signer:
+    """Signs what leaves; what has waited longer than `historical_after_ms` is marked as backlog first."""
+
+    def __init__(self, key: Ed25519PrivateKey, *, historical_after_ms: int) -> None:
+        self._key, self._name = key, key_id(key.public_key())
+        self._historical_after_ms = historical_after_ms
+
+    def sign(self, waiting: Waiting, now: int) -> Outgoing:
+        """The record as it is sent; the signature covers its value."""
+        record, value = waiting.record, waiting.record.value
+        if value is None:
+            return record
+        if waiting.kind is Kind.ROLLUPS and now - waiting.created > self._historical_after_ms:
+            value = mark_historical(value)
+        headers = (*record.headers, *signature_headers(value, self._key, self._name))
+        return msgspec.structs.replace(record, value=value, headers=headers)
+
+
+class Forwarder:
+    """Sends until told otherwise; while the log is away it waits with jittered backoff and says so."""
+
+    def __init__(
+        self, core: Core, thread: OneThread, log: Log, signer: Signer, *, clock: Clock, health: Health, part: str
+    ) -> None:
+        self._core, self._thread, self._log, self._signer = core, thread, log, signer
+        self._clock, self._health, self._part = clock, health, part
+        self._backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
+        self._draining = False
+        self.more = asyncio.Event()
+        """Set when the outbox may have something new."""
+
+    def drain(self) -> None:
+        """Send what can be sent now, then return from `run`."""
+        self._draining = True
+        self.more.set()
+
+    async def run(self) -> None:
+        """Until drained or cancelled."""
+        while True:
+            self.more.clear()
+            try:
+                while await self._send_some():
+                    pass
+            except LogUnavailableError as error:
+                self._health.waiting(self._part, f"log: {error}")
+                if not self._draining:
+                    await self._clock.sleep(self._backoff.next())
+                    continue
+            if self._draining:
+                return
+            await self.more.wait()
+
+    async def _send_some(self) -> bool:
+        waiting = await self._thread.run(self._core.head)
+        if waiting:
+            await self._send(waiting)
+        self._health.ready(self._part)
+        self._backoff.reset()
+        return bool(waiting)
+
+    async def _send(self, waiting: Sequence[Waiting]) -> None:
+        records = await self._thread.run(self._signed, waiting)
+        try:
+            await self._log.append(records)
+        except RecordTooLargeError:
+            await self._send_each(waiting, records)
+        else:
+            await self._thread.run(self._core.sent, waiting)
+
+    async def _send_each(self, waiting: Sequence[Waiting], records: Sequence[Outgoing]) -> None:
+        # One record that the log will never take must not hold up the others.
+        for one, record in zip(waiting, records, strict=True):
+            try:
+                await self._log.append([record])
+            except RecordTooLargeError:
+                await self._thread.run(self._core.refuse, one)
+            else:
+                await self._thread.run(self._core.sent, [one])
+
+    def _signed(self, waiting: Sequence[Waiting]) -> list[Outgoing]:
+        now = self._clock.now_ms()
+        return [self._signer.sign(one, now) for one in waiting]

@@ -1,0 +1,82 @@
+"""Between the receivers and the journal: arrivals in order, bounded in bytes, with the moment at which to commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from edge_aggregator.decode.decoder import Taken
+
+if TYPE_CHECKING:
+    from edge_aggregator.receive.port import Arrival
+    from ingest.runtime.clock import Clock
+
+_ARRIVAL_BYTES = 256
+"""What an arrival costs beside its messages."""
+
+
+class EdgeIntake:
+    """The Intake that all receivers of a gateway share. `most_bytes` bounds what waits or is being committed."""
+
+    def __init__(self, clock: Clock, *, most_bytes: int, commit_bytes: int, interval_s: float) -> None:
+        self._clock, self._most_bytes = clock, most_bytes
+        self._commit_bytes, self._interval_s = commit_bytes, interval_s
+        self._waiting: list[tuple[int, Arrival]] = []
+        self._bytes = self._held = 0
+        self._since = 0.0
+        self._full = False
+        self._room = asyncio.Event()
+        self._room.set()
+        self.work = asyncio.Event()
+        """Set when there is something to wait for anew: a first arrival, or reason to commit at once."""
+        self.messages: Counter[str] = Counter()
+        """Messages by receiver since the last look."""
+
+    def offer(self, arrival: Arrival) -> None:
+        """Take an arrival; never blocks."""
+        if not self._waiting:
+            self._since = self._clock.monotonic()
+            self.work.set()
+        self._waiting.append((self._clock.now_ms(), arrival))
+        self._bytes += arrival.size + _ARRIVAL_BYTES
+        self.messages[arrival.receiver] += len(arrival.messages) + len(arrival.oversized)
+        if arrival.window_full or self._bytes >= self._commit_bytes:
+            self._full = True
+            self.work.set()
+        if not self.has_room():
+            self._room.clear()
+
+    def has_room(self) -> bool:
+        """Whether more may be read."""
+        return self._bytes + self._held < self._most_bytes
+
+    async def wait_for_room(self) -> None:
+        """Return as soon as there is room again."""
+        await self._room.wait()
+
+    def oldest(self) -> int | None:
+        """When the oldest arrival came that is not being committed (ms)."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def due_in(self) -> float | None:
+        """Seconds until a commit is due, 0 when it is; None when nothing waits."""
+        if not self._waiting:
+            return None
+        return 0.0 if self._full else max(0.0, self._since + self._interval_s - self._clock.monotonic())
+
+    def take(self) -> list[tuple[int, Arrival]]:
+        """Everything that waits; it goes on taking room until `release`."""
+        taken, self._waiting = self._waiting, []
+        self._held, self._bytes, self._full = self._bytes, 0, False
+        return taken
+
+    def release(self) -> None:
+        """What was taken is committed."""
+        self._held = 0
+        self._room.set()
+
+
+def as_taken(arrivals: list[tuple[int, Arrival]]) -> list[Taken]:
+    """Arrivals as decoding wants them."""
+    return [Taken(at, arrival.messages, arrival.oversized) for at, arrival in arrivals]

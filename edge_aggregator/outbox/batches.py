@@ -1,0 +1,111 @@
+"""From rollups to encoded batches, each with its entry in the ledger, none too large for the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from edge_aggregator.windows.rollups import Rollups, no_rollups
+from ingest.contract.batch import DeviceRow, MetricRow, Origin, RollupBatch
+from ingest.contract.batch_wire import encode_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from edge_aggregator.devices.registry import Registry
+    from edge_aggregator.ledger import Ledger
+    from edge_aggregator.names import Names
+
+MOST_ROWS = 10_000
+MOST_BYTES = 900_000
+_MOST_VERSIONS = 16
+
+
+class Batch(NamedTuple):
+    """An encoded batch."""
+
+    seq: int
+    value: bytes
+
+
+class BatchMaker:
+    """Makes a gateway's batches."""
+
+    def __init__(self, origin: Origin, names: Names, registry: Registry, *, most_bytes: int = MOST_BYTES) -> None:
+        self._origin, self._names, self._registry, self._most_bytes = origin, names, registry, most_bytes
+
+    def make(self, rollups: Rollups, ledger: Ledger, now: int) -> Iterator[Batch]:
+        """Batches of all rows in their order; with each one the ledger moves on by an entry."""
+        for first in range(0, len(rollups.series), MOST_ROWS):
+            yield from self._split(rollups.rows(slice(first, first + MOST_ROWS)), ledger, now)
+
+    def account(self, ledger: Ledger, now: int) -> Batch:
+        """A batch without rows: it tells the centre how the account stands."""
+        return self._enter(self._batch(no_rollups(), ledger, now), ledger)
+
+    def _split(self, rollups: Rollups, ledger: Ledger, now: int) -> Iterator[Batch]:
+        batch = self._batch(rollups, ledger, now)
+        rows = len(rollups.series)
+        if rows > 1 and len(encode_batch(batch)) > self._most_bytes:
+            yield from self._split(rollups.rows(slice(0, rows // 2)), ledger, now)
+            yield from self._split(rollups.rows(slice(rows // 2, rows)), ledger, now)
+        else:
+            yield self._enter(batch, ledger)
+
+    def _enter(self, batch: RollupBatch, ledger: Ledger) -> Batch:
+        ledger.enter(batch.ledger)
+        return Batch(batch.seq, encode_batch(batch))
+
+    def _batch(self, rollups: Rollups, ledger: Ledger, now: int) -> RollupBatch:
+        entry = ledger.next_entry(int(rollups.net.sum()))
+        devices, device = self._devices(rollups)
+        metric_ids, metric = np.unique(self._names.columns["metric"][rollups.series], return_inverse=True)
+        metrics = [self._names.metrics[number] for number in metric_ids.tolist()]
+        columns: dict[str, NDArray[Any]] = {
+            "device": device,
+            "metric": metric,
+            "start": rollups.start,
+            "width": rollups.width,
+            "count": rollups.samples,
+            "sum": rollups.sum,
+            "sumsq": rollups.sumsq,
+            "min": rollups.min,
+            "max": rollups.max,
+            "last": rollups.last,
+            "revision": rollups.revision,
+        }
+        return RollupBatch(
+            origin=self._origin,
+            seq=entry.seq,
+            created=now,
+            historical=False,
+            devices=devices,
+            metrics=[MetricRow(name.metric, labels=name.labels) for name in metrics],
+            columns=columns,
+            ledger=entry,
+        )
+
+    def _devices(self, rollups: Rollups) -> tuple[list[DeviceRow], NDArray[np.int64]]:
+        device = self._names.columns["device"][rollups.series].astype(np.int64)
+        keys = device * _MOST_VERSIONS + self._versions(device, rollups.start)
+        unique, index = np.unique(keys, return_inverse=True)
+        return [self._device_row(*divmod(key, _MOST_VERSIONS)) for key in unique.tolist()], index
+
+    def _versions(self, device: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
+        # Most devices have had the same attributes all the time; the others are looked at row by row.
+        records = self._registry.records
+        changing = [d for d in np.unique(device).tolist() if d in records and len(records[d].history) > 1]
+        version = np.zeros(len(device), np.int64)
+        for row in np.flatnonzero(np.isin(device, changing)).tolist():
+            version[row] = records[int(device[row])].version_at(int(start[row]))
+        return version
+
+    def _device_row(self, device: int, version: int) -> DeviceRow:
+        name, record = self._names.devices[device], self._registry.records.get(device)
+        if record is None:
+            return DeviceRow(name)
+        attributes = record.history[version]
+        return DeviceRow(name, attributes.firmware, attributes.hardware, attributes.group)

@@ -1,0 +1,106 @@
+"""The way of a message, in one screen: taken → journal → acknowledged → windows → outbox."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from edge_aggregator.devices.listening import Listening
+from edge_aggregator.flush import Moment
+from edge_aggregator.intake import as_taken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edge_aggregator.core import Core
+    from edge_aggregator.intake import EdgeIntake
+    from edge_aggregator.meters import Meters
+    from edge_aggregator.receive.port import Receiver
+    from edge_aggregator.thread import OneThread
+    from ingest.runtime.clock import Clock
+
+
+class Pipeline:
+    """Commits what arrives, acknowledges it, and flushes every `flush_s`; `flushed` is called after each flush.
+
+    A commit that fails is raised: nothing of it has been acknowledged.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        thread: OneThread,
+        intake: EdgeIntake,
+        receivers: Sequence[Receiver],
+        *,
+        clock: Clock,
+        meters: Meters,
+        flush_s: float,
+        flushed: Callable[[], None],
+    ) -> None:
+        self._core, self._thread, self._intake, self._receivers = core, thread, intake, receivers
+        self._clock, self._meters, self._flush_s, self._flushed = clock, meters, flush_s, flushed
+        self._listening = Listening(clock.monotonic())
+        self._draining = False
+
+    def drain(self) -> None:
+        """Commit and flush what has been taken, then return from `run`."""
+        self._draining = True
+        self._intake.work.set()
+
+    async def run(self) -> None:
+        """Until drained. Raises StorageFailedError."""
+        next_flush = self._clock.monotonic()
+        while not (self._draining and self._intake.oldest() is None):
+            await self._wait(next_flush)
+            if self._draining or self._intake.due_in() == 0:
+                await self._commit()
+            if self._clock.monotonic() >= next_flush:
+                await self._flush()
+                next_flush = self._clock.monotonic() + self._flush_s
+        await self._flush()
+
+    async def _wait(self, next_flush: float) -> None:
+        self._intake.work.clear()
+        pauses = (next_flush - self._clock.monotonic(), self._intake.due_in())
+        pause = min(seconds for seconds in pauses if seconds is not None)
+        if pause > 0 and not self._draining:
+            try:
+                await asyncio.wait_for(self._intake.work.wait(), pause)
+            except TimeoutError:
+                return
+
+    async def _commit(self) -> None:
+        arrivals = self._intake.take()
+        if not arrivals:
+            return
+        begun = self._clock.monotonic()
+        await self._thread.run(self._core.commit, as_taken(arrivals))
+        for _, arrival in arrivals:
+            arrival.committed()
+        self._intake.release()
+        self._meters.committed(self._clock.monotonic() - begun, self._intake.messages.items())
+        self._intake.messages.clear()
+        await self._thread.run(self._core.step, self._listened())
+
+    async def _flush(self) -> None:
+        now, oldest = self._clock.now_ms(), self._intake.oldest()
+        moment = Moment(
+            now=now,
+            listened=self._listened(),
+            heard_until=min(now, now if oldest is None else oldest) - 1,
+            cut_off=self._connected_since() is None,
+        )
+        flushed = await self._thread.run(self._core.flush, moment)
+        if flushed is not None:
+            self._flushed()
+            self._meters.flushed(flushed, await self._thread.run(self._core.standing))
+
+    def _listened(self) -> float:
+        return self._listening.advance(self._clock.monotonic(), self._connected_since())
+
+    def _connected_since(self) -> float | None:
+        # With several ways in, a silence means something only while all of them can hear.
+        since = [receiver.connected_since() for receiver in self._receivers]
+        connected = [moment for moment in since if moment is not None]
+        return max(connected) if connected and len(connected) == len(since) else None

@@ -1,0 +1,120 @@
+"""The rooms of a gateway, opened together: what is on the disk, and what is made of it in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_aggregator.commands.desk import Desk
+from edge_aggregator.config import milliseconds
+from edge_aggregator.decode.tables import Limits, Tables
+from edge_aggregator.devices.registry import Registry, Site
+from edge_aggregator.journal.eviction import Bounds
+from edge_aggregator.journal.journal import Journal
+from edge_aggregator.ledger import Ledger
+from edge_aggregator.lock import FolderLock
+from edge_aggregator.names import Names
+from edge_aggregator.outbox.batches import BatchMaker
+from edge_aggregator.outbox.records import Records
+from edge_aggregator.outbox.room import Room
+from edge_aggregator.pending import Pending
+from edge_aggregator.state import Progress, State
+from edge_aggregator.storage import Storage, fatal
+from edge_aggregator.widths import Widths
+from edge_aggregator.windows.windows import Windows
+from ingest.contract.batch import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from edge_aggregator.config import EdgeConfig
+    from edge_aggregator.outbox.outbox import Waiting
+
+
+@dataclass(kw_only=True)
+class Rooms:
+    """Everything of one gateway. `saved` is the newest checkpoint; `position` the newest block in the windows."""
+
+    lock: FolderLock
+    site: Site
+    names: Names
+    tables: Tables
+    journal: Journal
+    bounds: Bounds
+    state: State
+    windows: Windows
+    registry: Registry
+    ledger: Ledger
+    records: Records
+    desk: Desk
+    maker: BatchMaker
+    room: Room
+    saved: Progress
+    position: int
+    heartbeat_ms: int
+    heartbeat_at: int = 0
+    pending: Pending = field(default_factory=Pending)
+    refused: dict[int, Waiting] = field(default_factory=dict)
+    """Records by id that the log will never take, still to be forgotten."""
+    rewidened: list[int] = field(default_factory=list)
+    """Series of which the width was configured anew, still to be saved."""
+
+    def close(self) -> None:
+        """Close all files."""
+        self.journal.close()
+        self.state.close()
+        self.lock.release()
+
+
+def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: Storage) -> Rooms:
+    """Open the files and restore what the newest checkpoint says. Raises StorageFailedError."""
+    folder = Path(config.data_dir)
+    lock = FolderLock(folder)
+    site = Site(config.tenant, config.site, config.gateway)
+    names = Names(Widths.from_config(config), max_devices=config.max_devices, max_series=config.max_series)
+    state = State(folder, storage)
+    with fatal("opening the journal"):
+        journal = Journal(folder / "journal", storage, file_bytes=config.journal_file_bytes)
+    saved, devices = state.load_progress(), state.load_names(names)
+    journal.open(names, saved.processed)
+    registry, windows = _registry(config, site, names, devices, saved), _windows(config, names, saved)
+    records = Records(site, state.boot, saved.events)
+    return Rooms(
+        lock=lock,
+        site=site,
+        names=names,
+        tables=Tables(config.site, names, _limits(config)),
+        journal=journal,
+        bounds=Bounds(config.journal_bytes, milliseconds(config.journal_age_s)),
+        state=state,
+        windows=windows,
+        registry=registry,
+        ledger=Ledger(saved.totals, saved.head),
+        records=records,
+        desk=Desk(site, keys, state, records, names),
+        maker=BatchMaker(Origin(*site, state.boot), names, registry),
+        room=Room(state.outbox, state.revisions, names, most_bytes=config.outbox_bytes),
+        saved=saved,
+        position=saved.processed,
+        heartbeat_ms=milliseconds(config.heartbeat_s),
+    )
+
+
+def _registry(config: EdgeConfig, site: Site, names: Names, devices: dict[int, bytes], saved: Progress) -> Registry:
+    registry = Registry(site, names, lease_s=config.lease_s)
+    registry.restore(devices, saved.devices)
+    return registry
+
+
+def _windows(config: EdgeConfig, names: Names, saved: Progress) -> Windows:
+    lateness, idle = milliseconds(config.allowed_lateness_s), milliseconds(config.idle_close_s)
+    windows = Windows(names, lateness_ms=lateness, idle_ms=idle)
+    windows.restore(saved.windows)
+    return windows
+
+
+def _limits(config: EdgeConfig) -> Limits:
+    return Limits(config.max_payload_bytes, milliseconds(config.future_tolerance_s), milliseconds(config.max_age_s))

@@ -1,0 +1,221 @@
+"""A gateway as a service: receivers → journal → acknowledgements → windows → outbox → log, and commands downstream."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge_aggregator.commands.consumer import CommandConsumer
+from edge_aggregator.commands.publisher import Publisher
+from edge_aggregator.config import milliseconds
+from edge_aggregator.core import Core
+from edge_aggregator.forward import Forwarder, Signer
+from edge_aggregator.intake import EdgeIntake
+from edge_aggregator.meters import Meters
+from edge_aggregator.pipeline import Pipeline
+from edge_aggregator.receive.mqtt.downlink import PahoDownlink
+from edge_aggregator.receive.mqtt.listener import MqttListener
+from edge_aggregator.receive.mqtt.reader import MqttReader
+from edge_aggregator.rooms import open_rooms
+from edge_aggregator.storage import Storage
+from edge_aggregator.thread import OneThread
+from ingest.runtime.secrets import load_private_key, parse_public_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from typing import Any
+
+    from edge_aggregator.config import EdgeConfig
+    from edge_aggregator.core import Standing
+    from edge_aggregator.receive.port import Downlink, Receiver
+    from ingest.runtime.clock import Clock
+    from ingest.runtime.health import Health
+    from ingest.runtime.log.port import Log
+    from ingest.runtime.telemetry import Telemetry
+
+FORWARD_S = 4.0
+"""How long a draining gateway goes on sending."""
+
+
+def build_edge(
+    config: EdgeConfig,
+    *,
+    clock: Clock,
+    log: Log,
+    health: Health,
+    telemetry: Telemetry,
+    receivers: Sequence[Receiver] | None = None,
+    downlink: Downlink | None = None,
+    storage: Storage | None = None,
+) -> EdgeService:
+    """A gateway that is not running yet.
+
+    Raises SecretError for keys that cannot be used, ValueError when there is nothing to read from. Without `receivers`
+    and `downlink`, the configuration's broker or listener is used.
+    """
+    if receivers is None or downlink is None:
+        entrance = _entrance(config, clock)
+        receivers, downlink = receivers or [entrance[0]], downlink or entrance[1]
+    return EdgeService(Equipment(config, clock, log, health, telemetry, storage or Storage()), receivers, downlink)
+
+
+def _entrance(config: EdgeConfig, clock: Clock) -> tuple[Receiver, Downlink]:
+    if config.broker is not None:
+        return MqttReader(config.broker, clock), PahoDownlink(config.broker, clock)
+    if config.listener is not None:
+        listener = MqttListener(config.listener, clock)
+        return listener, listener
+    raise ValueError("neither broker nor listener is given: name where devices are heard")
+
+
+class Equipment(NamedTuple):
+    """What a gateway works with."""
+
+    config: EdgeConfig
+    clock: Clock
+    log: Log
+    health: Health
+    telemetry: Telemetry
+    storage: Storage
+
+
+class EdgeService:
+    """A gateway. `receivers` are its ways in; `standing` says how full and how far everything is."""
+
+    def __init__(self, equipment: Equipment, receivers: Sequence[Receiver], downlink: Downlink) -> None:
+        self._has, self.receivers, self._downlink = equipment, receivers, downlink
+        config = equipment.config
+        self.name = f"edge {config.gateway}"
+        self._signer = Signer(
+            load_private_key(config.key_file), historical_after_ms=milliseconds(config.historical_after_s)
+        )
+        self._centre_keys = parse_public_keys(config.centre_keys)
+        self._thread = OneThread(self.name)
+        self._draining = asyncio.Event()
+        self._core: Core | None = None
+
+    def drain(self) -> None:
+        """Take no more, commit and flush what was taken, send what can be sent, return from `run`."""
+        self._draining.set()
+
+    async def standing(self) -> Standing | None:
+        """The account and how full everything is; None while the gateway does not run."""
+        return await self._thread.run(self._core.standing) if self._core else None
+
+    async def run(self) -> None:
+        """Until drained. Raises StorageFailedError when the disk fails: the process must end then."""
+        try:
+            self._core = await self._thread.run(self._open)
+            await self._run(self._core)
+        finally:
+            core, self._core = self._core, None
+            if core:
+                await asyncio.shield(self._thread.run(core.close))
+            self._thread.close()
+
+    def _open(self) -> Core:
+        has = self._has
+        return Core(open_rooms(has.config, self._centre_keys, has.storage), has.telemetry)
+
+    async def _run(self, core: Core) -> None:
+        has, config = self._has, self._has.config
+        intake = EdgeIntake(
+            has.clock,
+            most_bytes=config.intake_bytes,
+            commit_bytes=config.commit_bytes,
+            interval_s=config.commit_interval_s,
+        )
+        forwarder = self._forwarder(core)
+        meters = Meters(has.telemetry)
+        meters.begin(await self._thread.run(core.standing))
+        pipeline = Pipeline(
+            core,
+            self._thread,
+            intake,
+            self.receivers,
+            clock=has.clock,
+            meters=meters,
+            flush_s=config.flush_interval_s,
+            flushed=forwarder.more.set,
+        )
+        inward = [*(receiver.run(intake) for receiver in self.receivers), *self._commands(core, forwarder)]
+        await self._until_drained(pipeline, forwarder, inward)
+
+    async def _until_drained(
+        self, pipeline: Pipeline, forwarder: Forwarder, inward: list[Coroutine[Any, Any, None]]
+    ) -> None:
+        for receiver in self.receivers:
+            self._has.health.probe(f"{self.name} {receiver.name}", partial(_reason, receiver))
+        main, sending = asyncio.create_task(pipeline.run()), asyncio.create_task(forwarder.run())
+        others = [asyncio.create_task(work) for work in inward]
+        stop = asyncio.create_task(self._draining.wait())
+        try:
+            await asyncio.wait({stop, main, sending, *others}, return_when=asyncio.FIRST_COMPLETED)
+            _raise_ended([main, sending, *others])
+            for receiver in self.receivers:
+                _quiesce(receiver)
+            pipeline.drain()
+            await main
+            forwarder.drain()
+            await asyncio.wait({sending}, timeout=FORWARD_S)
+        finally:
+            await _cancel([stop, main, sending, *others])
+
+    def _forwarder(self, core: Core) -> Forwarder:
+        has = self._has
+        part = f"{self.name} forward"
+        return Forwarder(core, self._thread, has.log, self._signer, clock=has.clock, health=has.health, part=part)
+
+    def _commands(self, core: Core, forwarder: Forwarder) -> list[Coroutine[Any, Any, None]]:
+        has, config = self._has, self._has.config
+        consumer = CommandConsumer(
+            core,
+            self._thread,
+            has.log,
+            config.gateway,
+            clock=has.clock,
+            health=has.health,
+            part=f"{self.name} commands",
+            taken=forwarder.more.set,
+        )
+        publisher = Publisher(
+            core, self._thread, self._downlink, config.site, clock=has.clock, retry_s=config.command_retry_s
+        )
+        return [consumer.run(), _publishing(publisher, self._downlink)]
+
+
+async def _publishing(publisher: Publisher, downlink: Downlink) -> None:
+    if not isinstance(downlink, PahoDownlink):
+        await publisher.run()
+        return
+    await downlink.start()
+    try:
+        await publisher.run()
+    finally:
+        await downlink.close()
+
+
+def _quiesce(receiver: Receiver) -> None:
+    # What was read can still be acknowledged; what has not been read is sent again to the next process.
+    quiesce = getattr(receiver, "quiesce", None)
+    if quiesce is not None:
+        quiesce()
+
+
+def _reason(receiver: Receiver) -> str:
+    state = receiver.state()
+    return "" if state == "connected" else state
+
+
+def _raise_ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.done():
+            task.result()
+            raise RuntimeError("a part of the gateway ended by itself")
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,153 @@
+"""The gateway's own state in one file: outbox, checkpoint, devices, series, commands; each flush is one transaction."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edge_aggregator.commands.table import SCHEMA as COMMANDS_SCHEMA
+from edge_aggregator.commands.table import CommandTable
+from edge_aggregator.ledger import Head, Totals
+from edge_aggregator.names import SeriesName, SeriesRow
+from edge_aggregator.outbox.outbox import SCHEMA as OUTBOX_SCHEMA
+from edge_aggregator.outbox.outbox import Outbox
+from edge_aggregator.outbox.revisions import SCHEMA as REVISIONS_SCHEMA
+from edge_aggregator.outbox.revisions import Revisions
+from edge_aggregator.storage import StorageFailedError, fatal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from edge_aggregator.names import Names
+    from edge_aggregator.storage import Storage
+
+VERSION = 1
+FILE_NAME = "state.db"
+
+_SCHEMA = (
+    """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS devices (id INTEGER PRIMARY KEY, name TEXT NOT NULL, record BLOB);
+CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, metric TEXT NOT NULL,
+    labels BLOB NOT NULL, width INTEGER NOT NULL, next_width INTEGER NOT NULL, switch INTEGER NOT NULL);
+"""
+    + OUTBOX_SCHEMA
+    + REVISIONS_SCHEMA
+    + COMMANDS_SCHEMA
+)
+_LABELS = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the journal is worked up.
+
+    `processed`: the last block that everything here contains; `needed`: the first block that an open window needs;
+    `evicted_until`: the newest timestamp (ms) that the journal has forgotten; `events`: how many events were made.
+    """
+
+    processed: int = 0
+    needed: int = 1
+    evicted_until: int = -1
+    events: int = 0
+    totals: Totals = Totals()
+    head: Head = Head()
+    windows: dict[str, bytes] = {}
+    devices: dict[str, bytes] = {}
+
+
+class State:
+    """Not for several threads at once. Raises StorageFailedError when the file cannot be read or written."""
+
+    def __init__(self, folder: Path, storage: Storage) -> None:
+        with fatal("opening the state"):
+            self._db = storage.open(folder / FILE_NAME, _SCHEMA)
+            self._check_version()
+            self.boot = self._boot()
+            self.outbox, self.revisions, self.commands = Outbox(self._db), Revisions(self._db), CommandTable(self._db)
+        self._saved_series = self._saved_devices = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, synced when left. Raises StorageFailedError."""
+        with fatal("writing the state"), self._db:
+            yield
+
+    def load_names(self, names: Names) -> dict[int, bytes]:
+        """Teach `names` what is known; the devices' records by id."""
+        records = {}
+        for number, name, record in self._db.execute("SELECT id, name, record FROM devices"):
+            names.define_device(int(number), str(name))
+            if record is not None:
+                records[int(number)] = bytes(record)
+        query = "SELECT id, device, metric, labels, width, next_width, switch FROM series"
+        names.define_series([_series_row(row) for row in self._db.execute(query)])
+        self._saved_series, self._saved_devices = len(names.series), len(names.devices)
+        return records
+
+    def load_progress(self) -> Progress:
+        """As saved last; the beginning when nothing was saved."""
+        value = self._get("progress")
+        return msgspec.msgpack.decode(value, type=Progress) if value else Progress()
+
+    def save_names(self, names: Names, changed_series: Iterable[int] = ()) -> None:
+        """Save devices and series that are new. Within a transaction."""
+        devices = range(self._saved_devices, len(names.devices))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO devices (id, name) VALUES (?, ?)",
+            [(number, names.devices[number]) for number in devices if names.devices[number]],
+        )
+        series = [*range(self._saved_series, len(names.series)), *changed_series]
+        rows = [row for row in map(names.row, series) if row]
+        self._db.executemany("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", map(_series_values, rows))
+        self._saved_series, self._saved_devices = len(names.series), len(names.devices)
+
+    def save_records(self, records: Iterable[tuple[int, bytes]]) -> None:
+        """Save what changed of devices. Within a transaction."""
+        self._db.executemany("UPDATE devices SET record = ? WHERE id = ?", [(data, number) for number, data in records])
+
+    def save_progress(self, progress: Progress) -> None:
+        """Save the checkpoint. Within a transaction."""
+        self._set("progress", msgspec.msgpack.encode(progress))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _check_version(self) -> None:
+        found = int(self._db.pragma("user_version"))
+        if found > VERSION:
+            raise StorageFailedError(
+                f"{FILE_NAME} has version {found}, this program knows {VERSION}: start the newer program again"
+            )
+        if found < VERSION:
+            self._db.pragma("user_version", VERSION)
+
+    def _boot(self) -> str:
+        # Names this very file: whoever starts with an empty one begins a new account.
+        known = self._get("boot")
+        boot = known.decode() if known else secrets.token_hex(8)
+        if not known:
+            self._set("boot", boot.encode())
+        return boot
+
+    def _get(self, name: str) -> bytes | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def _set(self, name: str, value: bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+
+def _series_values(row: SeriesRow) -> tuple[int, int, str, bytes, int, int, int]:
+    name = row.name
+    labels = msgspec.msgpack.encode(name.labels)
+    return row.id, name.device, name.metric, labels, row.width, row.next_width, row.switch
+
+
+def _series_row(row: tuple[Any, ...]) -> SeriesRow:
+    number, device, metric, labels, *widths = row
+    return SeriesRow(number, SeriesName(device, metric, _LABELS.decode(labels)), *widths)

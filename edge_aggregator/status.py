@@ -1,0 +1,91 @@
+"""The account of a gateway, read from its folder while it runs or not: `tidegate edge status`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import apsw
+import msgspec
+
+from edge_aggregator.ledger import Totals
+from edge_aggregator.state import FILE_NAME, Progress
+from edge_aggregator.storage import BUSY_MS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class StatusError(ValueError):
+    """There is no gateway's state to be read; the text says what was found."""
+
+
+class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """As of the newest flush; samples that were acknowledged since are in the journal and not counted yet.
+
+    `oldest_unsent` in ms since the epoch, None when nothing waits; `journal_bytes` on disk.
+    """
+
+    boot: str
+    totals: Totals
+    balanced: bool
+    seq: int
+    outbox_records: int
+    outbox_bytes: int
+    oldest_unsent: int | None
+    commands_waiting: int
+    devices: int
+    series: int
+    journal_bytes: int
+
+
+def totals(data_dir: Path) -> Totals:
+    """The samples of a gateway by what became of them. Raises StatusError."""
+    return status(data_dir).totals
+
+
+def status(data_dir: Path) -> EdgeStatus:
+    """How a gateway stands. Raises StatusError."""
+    path = data_dir / FILE_NAME
+    if not path.exists():
+        raise StatusError(f"{path} does not exist: is {data_dir} the gateway's data_dir, and has it ever run?")
+    try:
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        db.set_busy_timeout(BUSY_MS)
+        with closing(db), db:  # one transaction: all numbers are of one flush
+            found = _read(db, data_dir)
+    except apsw.Error as error:
+        raise StatusError(f"{path} cannot be read: {error}") from error
+    return found
+
+
+def _read(db: apsw.Connection, data_dir: Path) -> EdgeStatus:
+    meta = {str(name): bytes(value) for name, value in db.execute("SELECT name, value FROM meta")}
+    progress = msgspec.msgpack.decode(meta["progress"], type=Progress) if "progress" in meta else Progress()
+    waiting = db.execute("SELECT count(*), coalesce(sum(bytes), 0), min(created) FROM outbox").fetchone()
+    records, size, oldest = waiting or (0, 0, None)
+    return EdgeStatus(
+        boot=meta.get("boot", b"").decode(),
+        totals=progress.totals,
+        balanced=progress.totals.unaccounted() == 0,
+        seq=progress.head.seq,
+        outbox_records=int(records),
+        outbox_bytes=int(size),
+        oldest_unsent=None if oldest is None else int(oldest),
+        commands_waiting=_count(db, "SELECT count(*) FROM commands WHERE status IN ('waiting', 'accepted')"),
+        devices=_count(db, "SELECT count(*) FROM devices"),
+        series=_count(db, "SELECT count(*) FROM series"),
+        journal_bytes=sum(_size(file) for file in (data_dir / "journal").glob("journal-*")),
+    )
+
+
+def _count(db: apsw.Connection, query: str) -> int:
+    row = db.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # evicted meanwhile
+        return 0

@@ -1,0 +1,95 @@
+"""Windows computed anew from the journal's raw samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from edge_aggregator.journal.block import Block
+from edge_aggregator.windows.keys import Spans, find, window_keys
+from edge_aggregator.windows.statistics import Statistics, statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from edge_aggregator.journal.block import LostBlock
+    from edge_aggregator.names import Names
+
+_NEAR_MS = 60_000
+
+
+class BlockSource(Protocol):
+    """Where raw samples are read from: the journal."""
+
+    def overlapping(self, ranges: Iterable[tuple[int, int]], upto: int) -> Iterator[Block | LostBlock]:
+        """The blocks up to position `upto` with samples that may lie in one of the ranges [start, end), in ms."""
+        ...
+
+
+class Ground(NamedTuple):
+    """What windows are computed from: the blocks up to position `upto`, and the dictionary."""
+
+    blocks: BlockSource
+    upto: int
+    names: Names
+
+
+class Recomputed(NamedTuple):
+    """Statistics with all blocks, and with those up to position `since` only; whether a block was unreadable."""
+
+    now: Statistics
+    before: Statistics
+    incomplete: NDArray[np.bool_]
+
+
+class _Found(NamedTuple):
+    window: NDArray[np.int64]
+    ts: NDArray[np.int64]
+    value: NDArray[np.float64]
+    position: NDArray[np.int64]
+
+
+def recompute(spans: Spans, ground: Ground, since: int = 0) -> Recomputed:
+    """The windows of `spans`, shape (windows,), from the blocks up to position `ground.upto`."""
+    keys = window_keys(spans.series, spans.start)
+    order = np.argsort(keys)
+    incomplete = np.zeros(len(keys), np.bool_)
+    parts = [_NOTHING]
+    for block in ground.blocks.overlapping(_ranges(spans), ground.upto) if len(keys) else ():
+        if isinstance(block, Block):
+            parts.append(_among(block, keys[order], ground.names))
+        else:
+            incomplete |= (spans.start <= block.max_ts) & (spans.end > block.min_ts)
+    columns: list[NDArray[Any]] = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+    found = _Found(*columns)
+    window, early = order[found.window], found.position <= since
+    return Recomputed(
+        statistics(window, found.ts, found.value, len(keys)),
+        statistics(window[early], found.ts[early], found.value[early], len(keys)),
+        incomplete,
+    )
+
+
+_NOTHING = _Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.int64))
+
+
+def _among(block: Block, keys: NDArray[np.uint64], names: Names) -> _Found:
+    series, ts, value = block.samples
+    window = find(window_keys(series, names.starts(series, ts)[0]), keys)
+    wanted = window >= 0
+    return _Found(window[wanted], ts[wanted], value[wanted], np.full(int(wanted.sum()), block.position, np.int64))
+
+
+def _ranges(spans: Spans) -> list[tuple[int, int]]:
+    # Ranges that are near each other are read as one.
+    order = np.argsort(spans.start)
+    ranges: list[tuple[int, int]] = []
+    for begins, ends in zip(spans.start[order].tolist(), spans.end[order].tolist(), strict=True):
+        if ranges and begins <= ranges[-1][1] + _NEAR_MS:
+            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], ends))
+        else:
+            ranges.append((begins, ends))
+    return ranges

@@ -1,0 +1,65 @@
+"""What closing windows gives: rows for batches, and what becomes of every sample that was open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Rollups(NamedTuple):
+    """Windows as columns, shape (windows,) each; start and width in ms.
+
+    `samples` is how many a window has; `net`, how many of them are new: all at a first emission, the difference in a
+    revision.
+    """
+
+    series: NDArray[np.int64]
+    start: NDArray[np.int64]
+    width: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    sum: NDArray[np.float64]
+    sumsq: NDArray[np.float64]
+    min: NDArray[np.float64]
+    max: NDArray[np.float64]
+    last: NDArray[np.float64]
+    revision: NDArray[np.int64]
+    net: NDArray[np.int64]
+
+    def rows(self, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Rollups:
+        """Some of the rows."""
+        columns: list[NDArray[Any]] = [column[which] for column in self]
+        return Rollups(*columns)
+
+    def sorted(self) -> Rollups:
+        """By series, then by start: the order in which batches list them."""
+        return self.rows(np.lexsort((self.start, self.series)))
+
+
+def joined(parts: list[Rollups]) -> Rollups:
+    """All rows of all parts, of which there is at least one."""
+    columns: list[NDArray[Any]] = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+    return Rollups(*columns)
+
+
+def no_rollups() -> Rollups:
+    """No rows."""
+    columns: list[NDArray[Any]] = [np.empty(0, dtype) for dtype in ("i8",) * 4 + ("f8",) * 5 + ("i8",) * 2]
+    return Rollups(*columns)
+
+
+class Settled(NamedTuple):
+    """Samples that left `open`, beside those that the rollups add: duplicates, and samples dropped by reason."""
+
+    rollups: Rollups
+    duplicate: int = 0
+    dropped: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple's default, never changed
+    rejected: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple's default, never changed
+    conflicts: int = 0
+
+    def anything(self) -> bool:
+        """Whether any sample left `open`."""
+        return len(self.rollups.series) > 0 or bool(self.duplicate or self.dropped or self.rejected)

@@ -1,0 +1,70 @@
+"""The statistics of windows from raw samples: the one definition that every order of arrival ends in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Numbers = tuple[Floats, Floats, Floats, Floats, Floats]
+
+
+class Statistics(NamedTuple):
+    """Statistics by window, shape (windows,) each; `taken` counts samples with duplicates, `distinct` without."""
+
+    taken: NDArray[np.int64]
+    distinct: NDArray[np.int64]
+    conflicts: NDArray[np.int64]
+    sum: NDArray[np.float64]
+    sumsq: NDArray[np.float64]
+    min: NDArray[np.float64]
+    max: NDArray[np.float64]
+    last: NDArray[np.float64]
+
+    def same(self, other: Statistics) -> NDArray[np.bool_]:
+        """Whether the statistics that travel are equal to the last bit, shape (windows,)."""
+        equal: NDArray[np.bool_] = self.distinct == other.distinct
+        for mine, theirs in zip(self.numbers(), other.numbers(), strict=True):
+            equal = equal & (mine.view(np.int64) == theirs.view(np.int64))
+        return equal
+
+    def numbers(self) -> Numbers:
+        """Sum, sumsq, min, max, last."""
+        return self.sum, self.sumsq, self.min, self.max, self.last
+
+
+def statistics(
+    window: NDArray[np.int64], ts: NDArray[np.int64], value: NDArray[np.float64], windows: int
+) -> Statistics:
+    """Statistics of `windows` windows; `window`, shape (n,), is the index of each sample's window.
+
+    Samples are taken in the order of (ts, value); of several with one timestamp the greatest counts. Sums run from left
+    to right, because sums in another order differ in their last bits.
+    """
+    order = np.lexsort((value, ts, window))
+    window, ts, value = window[order], ts[order], value[order]
+    again = (window[1:] == window[:-1]) & (ts[1:] == ts[:-1])
+    conflicting = again & (value[1:] != value[:-1])
+    kept = np.append(~again, True)[: len(window)]
+    taken, conflicts = _counts(window, windows), _counts(window[1:][conflicting], windows)
+    window, value = window[kept], value[kept]
+    return Statistics(taken, _counts(window, windows), conflicts, *_numbers(window, value, windows))
+
+
+def _numbers(window: NDArray[np.int64], value: NDArray[np.float64], windows: int) -> Numbers:
+    total, squares, last = np.zeros(windows), np.zeros(windows), np.zeros(windows)
+    least, greatest = np.full(windows, np.inf), np.full(windows, -np.inf)
+    np.add.at(total, window, value)
+    np.add.at(squares, window, value * value)
+    np.minimum.at(least, window, value)
+    np.maximum.at(greatest, window, value)
+    last[window] = value  # of repeated indexes the last one stays
+    return total, squares, least, greatest, last
+
+
+def _counts(window: NDArray[np.int64], windows: int) -> NDArray[np.int64]:
+    return np.bincount(window, minlength=windows).astype(np.int64)

@@ -1,0 +1,121 @@
+"""Event-time windows: which samples are open, late or too late, and when windows close. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from edge_aggregator.columns import Columns
+from edge_aggregator.journal.codec import pack_integers, unpack_integers
+from edge_aggregator.windows.groups import group
+from edge_aggregator.windows.keys import Spans, series_of, start_of, window_keys
+from edge_aggregator.windows.open import OpenWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from edge_aggregator.decode.decoded import Samples
+    from edge_aggregator.names import Names
+    from edge_aggregator.windows.groups import Groups
+
+_DEVICE_SPEC: dict[str, tuple[str, float]] = {"watermark": ("i8", -1), "horizon": ("i8", -1), "lost_until": ("i8", -1)}
+
+
+class LateWindows(NamedTuple):
+    """Windows that were closed already when samples came; `late`, shape (windows,), counts these samples."""
+
+    spans: Spans
+    late: NDArray[np.int64]
+
+
+class Closing(NamedTuple):
+    """What closes now: rows as in `OpenWindows`, and windows to be corrected."""
+
+    rows: dict[str, NDArray[Any]]
+    late: LateWindows
+
+
+class Windows:
+    """All windows of a gateway.
+
+    `devices`, one row a device, in ms: `watermark`, the newest timestamp seen; `horizon`, up to which windows have
+    closed; `lost_until`, up to which windows may have been dropped from the outbox (they are corrected no more).
+    """
+
+    def __init__(self, names: Names, *, lateness_ms: int, idle_ms: int) -> None:
+        self._names, self._lateness_ms, self._idle_ms = names, lateness_ms, idle_ms
+        self.devices = Columns(_DEVICE_SPEC)
+        self.open = OpenWindows()
+        self._late: list[Groups] = []
+
+    def step(self, samples: Samples, position: int) -> int:
+        """Take the samples of the block at `position`; how many of them are too old."""
+        groups, horizon = self._groups(samples)
+        closed = groups.start + groups.width <= horizon
+        # The whole window is too old or none of it: so no later correction can bring in what was rejected once.
+        behind = self.devices["watermark"][groups.device] - self._lateness_ms
+        too_old = closed & (groups.start + groups.width <= behind)
+        np.maximum.at(self.devices["watermark"], groups.device, groups.max_ts)
+        late = closed & ~too_old
+        if late.any():
+            self._late.append(groups.only(late))
+        self.open.add(groups.only(~closed), position)
+        return int(groups.size[too_old].sum())
+
+    def rebuild(self, samples: Samples, position: int) -> None:
+        """Take again what is still open of a block that was processed before a restart."""
+        groups, horizon = self._groups(samples)
+        self.open.add(groups.only(groups.start + groups.width > horizon), position)
+
+    def close(self, now: int, seen: NDArray[np.int64], pressed: int = 0) -> Closing:
+        """Close what has an end: its device has moved on, or is silent, or the journal must forget up to `pressed`.
+
+        `now` and `seen`, shape (devices,), when each device was heard last, are ms of the gateway's clock.
+        """
+        rows, horizon = self.open.rows, self.devices["horizon"]
+        np.maximum(horizon, self.devices["watermark"], out=horizon)
+        idle = (rows["end"] <= now - self._idle_ms) & (seen[rows["device"]] <= now - self._idle_ms)
+        forced = idle | (rows["first"] <= pressed)
+        np.maximum.at(horizon, rows["device"][forced], rows["end"][forced])
+        closing = rows["end"] <= horizon[rows["device"]]
+        return Closing(self.open.close(closing) if closing.any() else rows.take(closing), self._take_late())
+
+    def past(self, spans: Spans) -> NDArray[np.bool_]:
+        """Whether windows are too old to be corrected, shape (windows,)."""
+        watermark = self.devices["watermark"][self._names.columns["device"][spans.series]]
+        over: NDArray[np.bool_] = spans.end <= watermark - self._lateness_ms
+        return over
+
+    def samples(self) -> int:
+        """Samples that are neither rolled up nor anything else yet."""
+        return self.open.samples() + sum(int(groups.size.sum()) for groups in self._late)
+
+    def save(self) -> dict[str, bytes]:
+        """The devices' columns."""
+        return {name: pack_integers(self.devices[name]) for name in _DEVICE_SPEC}
+
+    def restore(self, parts: Mapping[str, bytes]) -> None:
+        """The devices' columns as they were saved, if they were."""
+        for name, data in parts.items():
+            values = unpack_integers(data)
+            self.devices.grow_to(len(values))
+            self.devices[name][:] = values
+
+    def _groups(self, samples: Samples) -> tuple[Groups, NDArray[np.int64]]:
+        self.devices.grow_to(len(self._names.devices))
+        groups = group(samples, self._names)
+        return groups, self.devices["horizon"][groups.device]
+
+    def _take_late(self) -> LateWindows:
+        parts, self._late = self._late, []
+        if not parts:
+            return LateWindows(Spans(*[np.empty(0, np.int64)] * 3), np.empty(0, np.int64))
+        keys = np.concatenate([window_keys(part.series, part.start) for part in parts])
+        width, size = (np.concatenate([getattr(part, name) for part in parts]) for name in ("width", "size"))
+        unique, first, back = np.unique(keys, return_index=True, return_inverse=True)
+        late = np.zeros(len(unique), np.int64)
+        np.add.at(late, back, size)
+        return LateWindows(Spans(series_of(unique), start_of(unique), width[first]), late)

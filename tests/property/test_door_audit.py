@@ -1,0 +1,87 @@
+"""The audit finds the same whatever the order of arrival, and what a look at the whole chain would find."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from ingest.contract.ledger import GENESIS, LedgerEntry
+from ingest.contract.reasons import LedgerFinding
+from ingest.door.audit import FIRST_SEQ, Audit, Breach
+from tests.rollup_batches import balanced_entry
+
+TAMPERINGS = ("none", "none", "none", "unbalanced", "other_link", "begins_anew")
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> list[LedgerEntry]:
+    """A chain from seq 1 on, tampered with here and there; some entries may be missing."""
+    entries, previous, total = list[LedgerEntry](), GENESIS, 0
+    for seq in range(FIRST_SEQ, FIRST_SEQ + draw(st.integers(1, 12))):
+        net = draw(st.integers(0, 5))
+        total += net
+        entry = tampered(balanced_entry(seq, net, total, previous), draw(st.sampled_from(TAMPERINGS)))
+        entries.append(entry)
+        previous = entry.digest()
+    return draw(st.permutations([entry for entry in entries if draw(st.integers(0, 9)) > 0]))
+
+
+def tampered(entry: LedgerEntry, how: str) -> LedgerEntry:
+    if how == "unbalanced":
+        return replace(entry, open=1)
+    if how == "other_link":
+        return replace(entry, previous=bytes([7]) * 32)
+    return replace(entry, previous=GENESIS) if how == "begins_anew" else entry
+
+
+@settings(deadline=None)
+@given(chains(), st.randoms())
+def test_the_order_of_arrival_changes_nothing(entries: list[LedgerEntry], random: object) -> None:
+    shuffled = sorted(entries, key=lambda _: random.random())  # type: ignore[attr-defined]  # hypothesis' own Random
+    assert audited(entries) == audited(shuffled)
+
+
+@settings(deadline=None)
+@given(chains())
+def test_it_finds_what_a_look_at_the_whole_chain_finds(entries: list[LedgerEntry]) -> None:
+    audit = audited(entries)
+    assert audit.breach == oracle(entries)
+    seqs = {entry.seq for entry in entries}
+    holes = set(range(lowest(entries), max(seqs, default=0) + 1)) - seqs
+    assert audit.missing == len(holes)
+    if audit.breach is None:
+        assert audit.finding == (LedgerFinding.GAP if holes else LedgerFinding.BALANCED)
+
+
+@settings(deadline=None)
+@given(chains())
+def test_only_the_edges_of_gaps_are_kept(entries: list[LedgerEntry]) -> None:
+    audit = audited(entries)
+    assert set(audit.ends) == {seq for span in audit.received.spans for seq in span}
+
+
+def audited(entries: list[LedgerEntry]) -> Audit:
+    audit = Audit()
+    for entry in entries:
+        audit = audit.after(entry, entry.seq * 1000)
+    return audit
+
+
+def lowest(entries: list[LedgerEntry]) -> int:
+    first = min(entries, key=lambda entry: entry.seq, default=None)
+    return first.seq if first and first.previous == GENESIS else FIRST_SEQ
+
+
+def oracle(entries: list[LedgerEntry]) -> Breach | None:
+    ordered = sorted(entries, key=lambda entry: entry.seq)
+    breaches = [Breach(entry.seq, LedgerFinding.UNBALANCED) for entry in ordered if entry.unaccounted()]
+    for before, entry in pairwise(ordered):
+        follows = entry.seq != before.seq + 1 or entry.previous == before.digest()
+        if not follows or entry.previous == GENESIS:
+            breaches.append(Breach(entry.seq, LedgerFinding.CHAIN_BROKEN))
+    if ordered and ordered[0].seq == FIRST_SEQ and ordered[0].previous != GENESIS:
+        breaches.append(Breach(FIRST_SEQ, LedgerFinding.CHAIN_BROKEN))
+    return min(breaches, default=None)

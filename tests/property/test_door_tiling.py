@@ -1,0 +1,155 @@
+"""Whatever is corrected, merged and split, in whatever order it arrives and however often: windows that count tile time."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.contract.records import Record
+from ingest.door.book import Book
+from ingest.door.keeping import Keeper
+from ingest.door.passage import Passage
+from ingest.runtime.health import Health
+from ingest.runtime.store.port import StoreTotals
+from ingest.runtime.telemetry import Telemetry
+from tests.memory_store import MemoryStore
+from tests.rollup_batches import ORIGIN, T0, Row
+from tests.signed_gateway import SignedGateway
+
+if TYPE_CHECKING:
+    from ingest.contract.records import Outgoing
+
+BASE = 10_000
+TELEMETRY = Telemetry("tiling")
+
+
+class Window(NamedTuple):
+    start: int
+    width: int
+
+
+class TilingEdge:
+    """One series at an edge that emits, corrects, merges and splits its windows; each change is a batch."""
+
+    def __init__(self) -> None:
+        self.gateway = SignedGateway()
+        self.samples: dict[int, int] = {}  # by base window
+        self.tiles: list[Window] = []
+        self.revisions: dict[Window, int] = {}
+        self.sent: list[Outgoing] = []
+        self.states: list[dict[Window, tuple[int, int]]] = [{}]
+
+    def emit(self, _: int) -> None:
+        start = T0 + len(self.samples) * BASE
+        self.samples[start] = 2
+        self.change([], [Window(start, BASE)], 2)
+
+    def correct(self, choice: int) -> None:
+        tile = self.tiles[choice % len(self.tiles)]
+        self.samples[tile.start] += 3
+        self.change([tile], [tile], 3)
+
+    def merge(self, choice: int) -> None:
+        first = choice % len(self.tiles)
+        run = self.tiles[first : first + 2 + choice % 2]
+        self.change(run, [Window(run[0].start, sum(tile.width for tile in run))], 0)
+
+    def split(self, choice: int) -> None:
+        tile = self.tiles[choice % len(self.tiles)]
+        starts = range(tile.start, tile.start + tile.width, BASE)
+        self.change([tile], [Window(start, BASE) for start in starts], 0)
+
+    def change(self, old: list[Window], new: list[Window], net: int) -> None:
+        for tile in new:
+            self.revisions[tile] = self.revisions.get(tile, -1) + 1
+        self.tiles = sorted((set(self.tiles) - set(old)) | set(new))
+        replaces = [Row(start=tile.start, width=tile.width) for tile in old if tile not in new]
+        batch = self.gateway.batch(*(self.row(tile) for tile in new), replaces=replaces, net=net)
+        self.sent.append(self.gateway.sign(batch))
+        self.states.append({tile: (self.count(tile), self.revisions[tile]) for tile in self.tiles})
+
+    def row(self, tile: Window) -> Row:
+        return Row(start=tile.start, width=tile.width, values=(1.0,) * self.count(tile), revision=self.revisions[tile])
+
+    def count(self, tile: Window) -> int:
+        return sum(n for start, n in self.samples.items() if tile.start <= start < tile.start + tile.width)
+
+
+class Door:
+    """The door without a log; it can be killed and started anew from its saved accounts."""
+
+    def __init__(self, edge: TilingEdge) -> None:
+        self.edge, self.store = edge, MemoryStore()
+        self.book = Book()
+
+    async def take(self, number: int, offset: int) -> None:
+        sent = self.edge.sent[number]
+        keeper = Keeper(self.store, health=Health(), draining=asyncio.Event(), make_backoff=lambda: None)  # type: ignore[arg-type,return-value]  # the store is never away
+        record = Record(sent.topic, 0, offset, sent.key, sent.value, sent.headers, 0)
+        await Passage(self.edge.gateway.registry, self.book, keeper, TELEMETRY).take(record)
+
+    def restart(self) -> None:
+        saved = [Record(r.topic, 0, 0, r.key, r.value, r.headers, 0) for r in self.book.unsaved(0)]
+        self.book = Book()
+        self.book.restore(saved, frozenset())
+        for account in self.book.accounts.values():
+            self.book.changed(account)
+
+    def windows(self) -> dict[Window, tuple[int, int]]:
+        return {Window(place.start, w.width): (w.count, w.revision) for place, w in self.store.windows.items()}
+
+
+OPERATIONS = st.lists(
+    st.tuples(st.sampled_from(["emit", "correct", "merge", "split"]), st.integers(0, 20)), max_size=14
+)
+
+
+@st.composite
+def edges(draw: st.DrawFn) -> TilingEdge:
+    edge = TilingEdge()
+    edge.emit(0)
+    for name, choice in draw(OPERATIONS):
+        getattr(edge, name)(choice)
+    return edge
+
+
+@settings(deadline=None, max_examples=60)
+@given(edges(), st.data())
+def test_windows_that_count_tile_time(edge: TilingEdge, data: st.DataObject) -> None:
+    order = data.draw(st.permutations(range(len(edge.sent))))
+    extra = data.draw(st.lists(st.sampled_from(order), max_size=6))
+    restarts = data.draw(st.sets(st.integers(0, len(order) + len(extra)), max_size=3))
+    asyncio.run(deliver(edge, [*order, *extra], restarts))
+
+
+@settings(deadline=None, max_examples=40)
+@given(edges(), st.randoms(use_true_random=False))
+def test_early_replays_change_nothing(edge: TilingEdge, random: object) -> None:
+    numbers = [n for n in range(len(edge.sent)) for _ in range(random.randint(1, 3))]  # type: ignore[attr-defined]  # hypothesis' own Random
+    random.shuffle(numbers)  # type: ignore[attr-defined]  # as above
+    asyncio.run(deliver(edge, numbers, set()))
+
+
+async def deliver(edge: TilingEdge, numbers: list[int], restarts: set[int]) -> None:
+    door, seen = Door(edge), set[int]()
+    for offset, number in enumerate(numbers):
+        if offset in restarts:
+            door.restart()
+        await door.take(number, offset)
+        seen.add(number)
+        if seen == set(range(len(seen))):  # nothing is missing: the store says what the edge said then
+            assert door.windows() == edge.states[len(seen)]
+            assert tile_time(list(door.windows()))
+    samples = sum(edge.samples.values())
+    assert door.windows() == edge.states[-1]
+    assert await door.store.totals(ORIGIN.tenant) == StoreTotals(len(edge.tiles), samples)
+    (account,) = door.book.accounts.values()
+    assert (account.stored, account.batches, account.guard.marks) == (samples, len(edge.sent), {})
+
+
+def tile_time(windows: list[Window]) -> bool:
+    return all(one.start + one.width <= other.start for one, other in pairwise(sorted(windows)))

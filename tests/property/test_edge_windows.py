@@ -1,0 +1,185 @@
+"""Any order of arrival, any duplication, any blocks, flushes and restarts end in the same rollups, to the last bit."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_aggregator.config import MetricConfig
+from edge_aggregator.decode.decoded import Notes, Samples
+from edge_aggregator.journal.block import Block, LostBlock
+from edge_aggregator.names import Names, SeriesName
+from edge_aggregator.widths import Widths
+from edge_aggregator.windows.keys import Spans
+from edge_aggregator.windows.recompute import Ground
+from edge_aggregator.windows.settle import Past, settle
+from edge_aggregator.windows.windows import Windows
+from tests.edge_bench import (
+    T0,
+    Bench,
+    Numbers,
+    Sample,
+    Window,
+    check_ledger,
+    edge_config,
+    final_rollups,
+    message,
+    naive_rollups,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+WIDTHS = {"slow": 7000}
+IDLE_MS = 5000
+LATENESS_MS = 3_600_000
+
+samples = st.builds(
+    Sample,
+    device=st.sampled_from(["a", "b"]),
+    metric=st.sampled_from(["fast", "slow"]),
+    ts=st.integers(0, 40).map(lambda step: T0 + step * 997),
+    value=st.sampled_from([0.1, 0.2, 0.3, 1e16, -1e16, 3.5, 0.0]),
+)
+
+
+class Act(NamedTuple):
+    """One commit, and what comes after it."""
+
+    samples: list[Sample]
+    flush: bool
+    idle: bool
+    restart: bool
+
+
+acts = st.lists(
+    st.builds(
+        Act,
+        samples=st.lists(samples, max_size=12),
+        flush=st.booleans(),
+        idle=st.booleans(),
+        restart=st.booleans(),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+class MemoryJournal:
+    """Blocks in a list, for the pure part."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+
+    def overlapping(self, ranges: Iterable[tuple[int, int]], upto: int) -> Iterator[Block | LostBlock]:
+        wanted = list(ranges)
+        for block in self.blocks:
+            ts = block.samples.ts
+            if block.position <= upto and any(((ts >= start) & (ts < end)).any() for start, end in wanted):
+                yield block
+
+
+class PureEdge:
+    """Windows and their settling alone."""
+
+    def __init__(self) -> None:
+        self.names = Names(Widths(10_000, (("slow", 7000),)), max_devices=9, max_series=99)
+        self.windows = Windows(self.names, lateness_ms=LATENESS_MS, idle_ms=IDLE_MS)
+        self.journal = MemoryJournal()
+        self.flushed = 0
+        self.revisions: dict[tuple[int, ...], int] = {}
+        self.final: dict[Window, Numbers] = {}
+        self.rolled_up = self.duplicate = 0
+
+    def take(self, taken: list[Sample]) -> None:
+        found = [(self.series(sample), sample.ts, sample.value) for sample in taken]
+        found.sort(key=lambda row: row[0])
+        columns = list(zip(*found, strict=True)) or [(), (), ()]
+        block = Samples(np.array(columns[0], np.int64), np.array(columns[1], np.int64), np.array(columns[2], float))
+        self.journal.blocks.append(Block(len(self.journal.blocks) + 1, block, Notes()))
+        assert self.windows.step(block, len(self.journal.blocks)) == 0
+
+    def series(self, sample: Sample) -> int:
+        device = self.names.device_id(sample.device)
+        assert device is not None
+        series = self.names.series_id(SeriesName(device, sample.metric))
+        assert series is not None
+        return series
+
+    def flush(self, now: int) -> None:
+        upto = len(self.journal.blocks)
+        closing = self.windows.close(now, np.zeros(len(self.names.devices), np.int64))
+        past = Past(self.flushed, -1, self.windows.devices["lost_until"], self.highest)
+        settled = settle(closing, Ground(self.journal, upto, self.names), past)
+        self.flushed = upto
+        self.duplicate += settled.duplicate
+        self.rolled_up += int(settled.rollups.net.sum())
+        assert not settled.dropped
+        for row in zip(*(column.tolist() for column in settled.rollups), strict=True):
+            series, start, width, *numbers, revision, _ = row
+            key = (series, start, width)
+            assert revision == self.revisions.get(key, -1) + 1
+            self.revisions[key] = revision
+            name = self.names.series[series]
+            self.final[Window(self.names.devices[name.device], name.metric, start, width)] = Numbers(*numbers)
+
+    def highest(self, spans: Spans) -> NDArray[np.int64]:
+        keys = zip(*(column.tolist() for column in spans), strict=True)
+        return np.array([self.revisions.get(key, 0) for key in keys], np.int64)
+
+
+@settings(deadline=None)
+@given(acts)
+def test_rollups_are_those_of_the_naive_loop(story: list[Act]) -> None:
+    edge = PureEdge()
+    for act in story:
+        edge.take(act.samples)
+        if act.flush:
+            edge.flush(T0 + (60_000 if act.idle else 0))
+    edge.flush(T0 + 1_000_000)
+    sent = [sample for act in story for sample in act.samples]
+    expected = naive_rollups(sent, WIDTHS, 10_000)
+    assert {window: numbers.bits() for window, numbers in edge.final.items()} == {
+        window: numbers.bits() for window, numbers in expected.items()
+    }
+    distinct = sum(numbers.count for numbers in expected.values())
+    assert (edge.rolled_up, edge.duplicate) == (distinct, len(sent) - distinct)
+    assert edge.windows.samples() == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(acts)
+def test_so_they_are_through_real_files_and_restarts(story: list[Act]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        config = edge_config(
+            Path(folder),
+            metrics=[MetricConfig(metric="slow", width_s=7.0)],
+            idle_close_s=IDLE_MS / 1000,
+            heartbeat_s=3600.0,
+        )
+        bench = Bench(config)
+        for act in story:
+            bench.take([message(sample) for sample in act.samples], T0 + 41_000)
+            if act.flush:
+                bench.flush(T0 + (60_000 if act.idle else 41_000))
+            if act.restart:
+                bench.restart()
+        bench.flush(T0 + 1_000_000)
+        batches = bench.batches()
+        totals = bench.rooms.ledger.totals
+        bench.close()
+    sent = [sample for act in story for sample in act.samples]
+    expected = naive_rollups(sent, WIDTHS, 10_000)
+    found = final_rollups(batches)
+    assert {w: n.bits() for w, n in found.items()} == {w: n.bits() for w, n in expected.items()}
+    check_ledger(batches)
+    distinct = sum(numbers.count for numbers in expected.values())
+    assert (totals.received, totals.rolled_up, totals.duplicate) == (len(sent), distinct, len(sent) - distinct)
+    assert (totals.open, totals.unaccounted()) == (0, 0)

@@ -1,0 +1,80 @@
+"""A plan's mistakes, each with its path, before anything is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from dashboards.api.plans import BadPlanError, read_plan, same_content, to_plan
+from ingest.contract.events import PlanState
+from tests.api_centre import NOW, plan, plan_body
+
+
+def mistakes(**fields: Any) -> dict[str, str]:
+    with pytest.raises(BadPlanError) as error:
+        read_plan(msgspec.json.encode(plan_body(**fields)), "acme")
+    assert not error.value.malformed
+    return {mistake.path: mistake.message for mistake in error.value.mistakes}
+
+
+def test_a_good_plan_becomes_the_record_that_it_describes() -> None:
+    asked = read_plan(msgspec.json.encode(plan_body()), "acme")
+    assert to_plan(asked, tenant="acme", created=NOW, created_by="ci") == plan(created_by="ci")
+
+
+def test_the_form_is_checked_with_paths_and_suggestions() -> None:
+    assert "did you mean `alpha`" in mistakes(alhpa=0.1)["$"]
+    assert "did you mean `margin`" in mistakes(guards=[{"name": "c", "kind": "crash", "margni": 2}])["$.guards[0]"]
+    assert "str" in mistakes(alpha="5%")["$.alpha"]
+    assert "$.mode" in mistakes(mode="yolo")
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"rollout": "no/slash"}, "$.rollout"),
+        ({"rollout": ""}, "$.rollout"),
+        ({"release": ""}, "$.release"),
+        ({"release": "2.2.0"}, "$.release"),
+        ({"previous_release": "a\nb"}, "$.previous_release"),
+        ({"release_digest": "sha256:xyz"}, "$.release_digest"),
+        ({"previous_digest": "md5:ab"}, "$.previous_digest"),
+        ({"alpha": 0}, "$.alpha"),
+        ({"alpha": 0.6}, "$.alpha"),
+        ({"canary_share": 1}, "$.canary_share"),
+        ({"install_grace_s": -1}, "$.install_grace_s"),
+        ({"command_expiry_s": 0}, "$.command_expiry_s"),
+        ({"guards": []}, "$.guards"),
+        ({"guards": [{"name": "a", "kind": "crash"}, {"name": "a", "kind": "silence"}]}, "$.guards[1].name"),
+        ({"guards": [{"name": "a", "kind": "crash", "weight": 0}]}, "$.guards[0].weight"),
+        ({"guards": [{"name": "a", "kind": "crash", "margin": 1}]}, "$.guards[0].margin"),
+        ({"selection": {"sites": ["north", ""]}}, "$.selection.sites[1]"),
+        ({"selection": {"groups": ["x"] * 1001}}, "$.selection.groups"),
+        ({"tenant": "other"}, "$.tenant"),
+        ({"state": "ended"}, "$.state"),
+    ],
+)
+def test_the_content_is_checked(fields: dict[str, Any], path: str) -> None:
+    assert path in mistakes(**fields)
+
+
+def test_all_mistakes_of_the_content_are_named_at_once() -> None:
+    assert set(mistakes(alpha=2, canary_share=0, release_digest="x")) == {
+        "$.alpha",
+        "$.canary_share",
+        "$.release_digest",
+    }
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[[1,"])
+def test_what_is_not_json_is_malformed(body: bytes) -> None:
+    with pytest.raises(BadPlanError) as error:
+        read_plan(body, "acme")
+    assert error.value.malformed
+
+
+def test_equal_content_is_recognised_whoever_wrote_it_whenever() -> None:
+    assert same_content(plan(state=PlanState.ENDED), plan(created=NOW + 9, created_by="other"))
+    assert not same_content(plan(), plan(alpha=0.01))

@@ -1,0 +1,87 @@
+"""What the Kafka adapter does when nobody, or somebody else, answers at its address: it says so soon, and never hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.contract.records import Outgoing
+from ingest.contract.topics import TopicSettings
+from ingest.runtime.clock import SystemClock
+from ingest.runtime.log.kafka import KafkaConfig, KafkaLog, appender, compacted, consumer, topics
+from ingest.runtime.log.port import LogUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+TOPIC = "test.silence"
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (appender, compacted, consumer, topics):
+        monkeypatch.setattr(module, "PATIENCE_S", 0.5)
+
+
+async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+async def hangs_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def speaks_something_else(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" * 100)
+    writer.close()
+
+
+@asynccontextmanager
+async def listening(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[int]:
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def assert_away(port: int) -> None:
+    log = KafkaLog(KafkaConfig(bootstrap=f"127.0.0.1:{port}"), SystemClock())
+    begun = time.monotonic()
+    for call in (
+        log.ensure_topics({TOPIC: TopicSettings(1, compacted=False, retention_ms=1)}),
+        log.append([Outgoing(TOPIC, b"k", b"v")]),
+        log.subscribe([TOPIC], group="g", member="m"),
+        log.subscribe([TOPIC], group=None, member="m"),
+        log.read_compacted(TOPIC),
+    ):
+        with pytest.raises(LogUnavailableError, match="kafka"):
+            await call
+    await log.close()
+    await log.close()
+    assert time.monotonic() - begun < 60
+    with pytest.raises(LogUnavailableError, match="closed"):
+        await log.append([Outgoing(TOPIC, b"k", b"v")])
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        await assert_away(unused.getsockname()[1])
+
+
+@pytest.mark.parametrize("answer", [says_nothing, hangs_up, speaks_something_else])
+async def test_somebody_listens_who_is_no_broker(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> None:
+    async with listening(answer) as port:
+        await assert_away(port)
