@@ -30,12 +30,13 @@ EDGES: NDArray[np.float64] = ((np.arange(BINS + 1, dtype=np.int32) + _OFFSET) <<
 """Lower edges of the bins, and the upper edge of the last: shape (BINS + 1,), unit: surprise."""
 _CENTRES = (EDGES[:-1] + EDGES[1:]) / 2
 
-LEAST_SLOPE = 1.5
-"""The least mean excess that is believed: between normal noise whose windows are independent (1) and fully dependent (2)."""
-CAUTION = 4.0
+LEAST_SLOPE = 1.25
+"""The least mean excess that is believed: that of two of three windows of normal noise is 1 when they are independent."""
+CAUTION = 3.0
 """The mean excess is taken this many of its standard errors higher than it was found."""
 SHAPE_CAUTION = 1.0
-SHAPE_PRIOR = 150.0
+"""The shape likewise."""
+SHAPE_PRIOR = 500.0
 """Shape 0 counts as much as this many points."""
 SHAPE_MOST = 0.5
 TAIL_SHARE = 0.1
@@ -58,7 +59,8 @@ UNKNOWN_TAIL = Tail(start=2.7055, share=TAIL_SHARE, scale=2.0 * LEAST_SLOPE, sha
 def bins_of(surprises: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The histogram bin of each surprise (≥ 0), shape (rows,), uint8: a float32's own bits are a logarithmic scale."""
     bits = (surprises.astype(np.float32) + np.float32(_OFFSET_VALUE)).view(np.int32)
-    return np.minimum((bits >> _SHIFT) - _OFFSET, BINS - 1).astype(np.uint8)
+    bins: NDArray[np.uint8] = np.minimum((bits >> _SHIFT) - _OFFSET, BINS - 1).astype(np.uint8)
+    return bins
 
 
 def fit_tail(counts: NDArray[Any]) -> Tail:
@@ -93,7 +95,7 @@ def quantile(tail: Tail, probability: float) -> float:
     ratio = max(1.0, tail.share / probability)
     if tail.shape == 0.0:
         return tail.start + tail.scale * math.log(ratio)
-    return tail.start + tail.scale / tail.shape * (ratio**tail.shape - 1.0)
+    return tail.start + tail.scale / tail.shape * (math.pow(ratio, tail.shape) - 1.0)
 
 
 def exceedance(tail: Tail, surprise: float) -> float:
@@ -101,7 +103,7 @@ def exceedance(tail: Tail, surprise: float) -> float:
     excess = max(0.0, surprise - tail.start)
     if tail.shape == 0.0:
         return tail.share * math.exp(-excess / tail.scale)
-    return tail.share * (1.0 + tail.shape * excess / tail.scale) ** (-1.0 / tail.shape)
+    return tail.share * math.pow(1.0 + tail.shape * excess / tail.scale, -1.0 / tail.shape)
 
 
 def probability_per_test(false_alerts_per_1k_series_day: float, width_ms: int) -> float:

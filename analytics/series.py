@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ingest.contract.batch import RollupBatch
+    from ingest.contract.batch import DeviceRow, Origin, RollupBatch
 
 NONE = np.uint32(0xFFFFFFFF)
 """The device of a slot that is free."""
@@ -71,10 +71,15 @@ class MetricKey(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """`series` of each row, shape (rows,), int32, `MISSING` where the table is full; `devices`: of each device row."""
+    """`series` of each row, shape (rows,), int32, `MISSING` where the table is full.
+
+    `devices` of each device of the batch's table, shape (devices,), int64, `MISSING` where no row is of that device;
+    `repeated`: that table is the one of the gateway's batch before, attributes included.
+    """
 
     series: NDArray[np.int32]
-    devices: list[int]
+    devices: NDArray[np.int64]
+    repeated: bool
 
 
 class DenseIds(Generic[K]):
@@ -95,6 +100,12 @@ class DenseIds(Generic[K]):
             self.names[number] = name
             self._ids[name] = number
         return number
+
+    def numbers(self, names: Iterable[K], rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """The number of each name of a batch's table, `MISSING` for those to which none of `rows` points."""
+        named = list(names)
+        pointed_at = np.bincount(rows, minlength=len(named)) > 0
+        return np.array([self.get(n) if p else MISSING for n, p in zip(named, pointed_at, strict=True)], np.int64)
 
     def keep(self, used: NDArray[np.bool_]) -> None:
         """Forget the names whose numbers are not used; shape (numbers,)."""
@@ -117,6 +128,7 @@ class SeriesTable:
         self.columns = _fresh_columns(min(max_series, 1024))
         self.devices: DenseIds[DeviceKey] = DenseIds()
         self.metrics: DenseIds[MetricKey] = DenseIds()
+        self._tables: dict[Origin, tuple[list[DeviceRow], NDArray[np.int64]]] = {}
         self._index = PairIndex()
         self._high = 0
         self._free: NDArray[np.int64] = np.empty(0, np.int64)
@@ -126,18 +138,18 @@ class SeriesTable:
 
     def resolve(self, batch: RollupBatch) -> Resolved:
         """The numbers that the batch's rows and devices have here; each is looked up once."""
-        tenant, site = batch.origin.tenant, batch.origin.site
-        devices = [self.devices.get(DeviceKey(tenant, site, row.device)) for row in batch.devices]
-        metrics = [self.metrics.get(MetricKey(row.name, row.labels)) for row in batch.metrics]
+        devices, repeated = self._device_numbers(batch)
+        metric_keys = (MetricKey(row.name, row.labels) for row in batch.metrics)
+        metrics = self.metrics.numbers(metric_keys, batch.column("metric"))
         if not len(batch):
-            return Resolved(np.empty(0, np.int32), devices)
-        keys = pair_keys(np.array(devices)[batch.column("device")], np.array(metrics)[batch.column("metric")])
+            return Resolved(np.empty(0, np.int32), devices, repeated)
+        keys = pair_keys(devices[batch.column("device")], metrics[batch.column("metric")])
         found = self._index.find(keys)
         absent = np.flatnonzero(found == MISSING)
         if absent.size:
             newest = int((batch.column("start") + batch.column("width")).max())
             found[absent] = self._add(keys[absent], newest, in_use=found[found != MISSING])
-        return Resolved(found, devices)
+        return Resolved(found, devices, repeated)
 
     def reset(self, series: NDArray[np.integer[Any]], names: Iterable[str]) -> None:
         """Set the named columns of these series to what a fresh series has."""
@@ -159,6 +171,16 @@ class SeriesTable:
         self.devices, self.metrics = DenseIds(content.devices), DenseIds(content.metrics)
         self._reindex()
 
+    def _device_numbers(self, batch: RollupBatch) -> tuple[NDArray[np.int64], bool]:
+        # A gateway's batches mostly name the same devices in the same order: then nothing needs to be looked up.
+        rows, before = batch.column("device"), self._tables.get(batch.origin)
+        if before is not None and before[0] == batch.devices and (before[1][rows] != MISSING).all():
+            return before[1], True
+        tenant, site = batch.origin.tenant, batch.origin.site
+        numbers = self.devices.numbers((DeviceKey(tenant, site, row.device) for row in batch.devices), rows)
+        self._tables[batch.origin] = batch.devices, numbers
+        return numbers, False
+
     def _add(self, keys: NDArray[np.int64], newest: int, in_use: NDArray[np.int32]) -> NDArray[np.int32]:
         distinct, inverse = np.unique(keys, return_inverse=True)
         missing = len(distinct) - (self._max - len(self))
@@ -168,8 +190,8 @@ class SeriesTable:
         series = np.full(len(distinct), MISSING, np.int32)
         series[:taken] = self._slots(taken)
         self._fill(series[:taken], distinct[:taken])
-        if taken < len(distinct):
-            self._forget_names()
+        if missing > 0:
+            self._forget_names()  # only now: the new series' names are in use
         return series[inverse]
 
     def _fill(self, series: NDArray[np.int32], keys: NDArray[np.int64]) -> None:
@@ -201,7 +223,6 @@ class SeriesTable:
         if oldest.size:
             self.columns["device"][oldest] = NONE
             self._reindex()
-            self._forget_names()
 
     def _reindex(self) -> None:
         occupied = self._occupied()
@@ -211,6 +232,7 @@ class SeriesTable:
         self._free = np.flatnonzero(~occupied)
 
     def _forget_names(self) -> None:
+        self._tables.clear()
         series = np.flatnonzero(self._occupied())
         for names, column in ((self.devices, "device"), (self.metrics, "metric")):
             used = np.zeros(len(names.names), np.bool_)

@@ -101,8 +101,9 @@ class Ledger:
         self._written = self.totals
 
     def untold(self) -> bool:
-        """Whether counts have changed since the newest entry (other than what is open)."""
-        return msgspec.structs.replace(self._written, open=0) != msgspec.structs.replace(self.totals, open=0)
+        """Whether samples have been refused, lost or found twice since the newest entry."""
+        now, then = self.totals, self._written
+        return (now.duplicate, now.rejected, now.dropped) != (then.duplicate, then.rejected, then.dropped)
 
     def _set(self, **counts: int | dict[str, int]) -> None:
         self.totals = msgspec.structs.replace(self.totals, **counts)

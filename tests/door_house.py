@@ -40,9 +40,11 @@ FAST = IngestConfig(poll_s=0.02, store_retry_first_s=0.01, store_retry_most_s=0.
 class DoorHouse:
     """One log and one store in a folder; doors come and go."""
 
-    def __init__(self, folder: Path, *gateways: SignedGateway, store: Store | None = None) -> None:
+    def __init__(
+        self, folder: Path, *gateways: SignedGateway, store: Store | None = None, log: Log | None = None
+    ) -> None:
         self.clock = SystemClock()
-        self.log: Log = SqliteLog(folder / "log.db", self.clock)
+        self.log: Log = log or SqliteLog(folder / "log.db", self.clock)
         self.store: Store = store or SqliteStore(folder / "store.db")
         self.gateways = Gateways([gateway.config for gateway in gateways])
         self.health = Health()

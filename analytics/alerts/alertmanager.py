@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from analytics.alerts.http import client, post
+from analytics.alerts.http import Post
+from analytics.alerts.notifier import PermanentlyRefusedError, TemporarilyRefusedError
 from analytics.alerts.webhook import alert_labels
 from ingest.contract.events import AlertEvent, AlertState
 from ingest.contract.records import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from analytics.alerts.config import AlertmanagerConfig
     from analytics.alerts.notifier import Notification
@@ -21,36 +23,52 @@ if TYPE_CHECKING:
 HOLD_S = 300.0
 """A firing alert holds in Alertmanager for so long without being sent again (its own default resolve_timeout)."""
 
+REPEAT_MOST = 1000
+"""Alerts in one request at the most."""
+
 
 class Alertmanager:
     """Delivers to all replicas of one Alertmanager (docs/alerts_api.md there: no load balancer between)."""
 
     def __init__(self, config: AlertmanagerConfig, password: str, clock: Clock) -> None:
         self.name, self.most_wait_s, self.resend_s = config.name, config.most_wait_s, config.resend_s
-        self._config, self._clock = config, clock
+        self._clock = clock
+        self._urls = [url.rstrip("/") + "/api/v2/alerts" for url in config.urls]
         self._auth = (config.username, password) if config.username else None
-        self._http = client(config.timeout_s)
+        self._post = Post(config.timeout_s, clock)
 
     async def send(self, notification: Notification) -> None:
-        """To every replica. Raises TemporarilyRefusedError, PermanentlyRefusedError of the first that refuses."""
-        await self.post(notification.alerts)
+        """To every replica; one that takes it is enough, the others get it with the next repetition.
 
-    async def post(self, alerts: Sequence[AlertEvent]) -> None:
-        """POST /api/v2/alerts; posting an alert again is harmless."""
-        hold = self._clock.now_ms() + round((HOLD_S + self.resend_s) * 1000)
-        body = msgspec.json.encode([_alert(alert, hold) for alert in alerts])
-        for url in self._config.urls:
-            await post(
-                self._http,
-                url.rstrip("/") + "/api/v2/alerts",
-                body,
-                {"Content-Type": "application/json"},
-                self._auth,
-            )
+        Raises TemporarilyRefusedError, PermanentlyRefusedError when none took it.
+        """
+        await self._send(notification.alerts, notification.headers())
+
+    async def repeat(self, alerts: Sequence[AlertEvent]) -> None:
+        """All these again; sending an alert again is harmless. Raises as `send`."""
+        for at in range(0, len(alerts), REPEAT_MOST):
+            await self._send(alerts[at : at + REPEAT_MOST], {"Content-Type": "application/json"})
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._post.close()
+
+    async def _send(self, alerts: Sequence[AlertEvent], headers: Mapping[str, str]) -> None:
+        hold = self._clock.now_ms() + round((HOLD_S + self.resend_s) * 1000)
+        body = msgspec.json.encode([_alert(alert, hold) for alert in alerts])
+        tries = [self._post(url, body, headers, self._auth) for url in self._urls]
+        outcomes = await asyncio.gather(*tries, return_exceptions=True)
+        errors = [outcome for outcome in outcomes if outcome is not None]
+        if len(errors) == len(outcomes):
+            raise _weightiest(errors)
+
+
+def _weightiest(errors: Sequence[BaseException]) -> BaseException:
+    # A mistake of ours comes first; then, as long as one replica may still take it, it is tried again.
+    refusals = (TemporarilyRefusedError, PermanentlyRefusedError)
+    ours = [error for error in errors if not isinstance(error, refusals)]
+    later = [error for error in errors if isinstance(error, TemporarilyRefusedError)]
+    return [*ours, *later, *errors][0]
 
 
 def _alert(alert: AlertEvent, hold: int) -> dict[str, Any]:

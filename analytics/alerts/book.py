@@ -6,67 +6,114 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from analytics.alerts.condition import Order
+from analytics.alerts.config import RuleConfig
 from analytics.alerts.life import Change, Life, decide
 from ingest.contract.events import AlertEvent, AlertState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from analytics.alerts.condition import Condition
-    from analytics.alerts.config import RuleConfig
 
 SPOKEN = frozenset({Change.BEGAN, Change.FIRED, Change.CEASED, Change.RESOLVED})
+MOST_ENDED = 10_000
+"""So many alerts that ended are remembered at the most: those that ended last."""
+
+_REMOVED = RuleConfig(enabled=False)
 
 
 class Alert(msgspec.Struct):
-    """One alert: the life, and the newest words about it."""
+    """One alert: the life, and the newest words about it. `severity` stays what it was when the alert began."""
 
     name: str
     tenant: str
+    severity: str
     labels: dict[str, str]
     numbers: dict[str, float]
     summary: str
     trace: str
     active: bool
+    order: Order
     life: Life = Life()
 
 
-class AlertBook:
-    """Alerts by fingerprint; those that ended are forgotten at once (their topic remembers)."""
+class Ended(msgspec.Struct):
+    """What must be known of an alert that ended (ms): that the next one is another, and what its source had said."""
 
-    def __init__(self, rules: dict[str, RuleConfig], annotate: Callable[[Alert], dict[str, str]]) -> None:
+    at: int
+    order: Order
+
+
+class AlertBook:
+    """Alerts by fingerprint, and for `forget_ms` those that ended."""
+
+    def __init__(
+        self, rules: Mapping[str, RuleConfig], annotate: Callable[[Alert], dict[str, str]], forget_ms: float
+    ) -> None:
         self.alerts: dict[str, Alert] = {}
-        self._rules, self._annotate = rules, annotate
+        self.ended: dict[str, Ended] = {}
+        self._rules, self._annotate, self._forget_ms = rules, annotate, forget_ms
 
     def observe(self, condition: Condition, now: int) -> list[tuple[AlertEvent, str]]:
         """Take one condition; the changes it led to, each with its trace."""
-        if not self._rules[condition.rule].enabled:
+        rule = self._rules[condition.rule]
+        if not rule.enabled:
             return []
         fingerprint = condition.fingerprint()
         alert = self.alerts.get(fingerprint)
+        known = alert or self.ended.get(fingerprint)
+        is_news = known is None or condition.order.follows(known.order)
+        if not is_news or (alert is None and not condition.active):
+            return []
         if alert is None:
-            if not condition.active:
-                return []
-            alert = self.alerts[fingerprint] = _alert(condition)
+            alert = self.alerts[fingerprint] = self._begin(fingerprint, condition, rule)
         elif condition.active:
             alert.numbers, alert.summary = condition.numbers, condition.summary
-        alert.active, alert.trace = condition.active, condition.trace or alert.trace
+        alert.active, alert.trace, alert.order = condition.active, condition.trace or alert.trace, condition.order
         return self._advance(fingerprint, now)
 
     def tick(self, now: int) -> list[tuple[AlertEvent, str]]:
         """Let time pass for all."""
+        self._forget(now)
         return [change for fingerprint in list(self.alerts) for change in self._advance(fingerprint, now)]
 
     def count(self, state: AlertState) -> int:
         """How many alerts are in this state."""
         return sum(alert.life.state is state for alert in self.alerts.values())
 
+    def _begin(self, fingerprint: str, condition: Condition, rule: RuleConfig) -> Alert:
+        before = self.ended.pop(fingerprint, None)
+        return Alert(
+            name=condition.rule,
+            tenant=condition.tenant,
+            severity=rule.severity,
+            labels=condition.labels,
+            numbers=condition.numbers,
+            summary=condition.summary,
+            trace=condition.trace,
+            active=True,
+            order=condition.order,
+            life=Life(ended_before=before.at if before else 0),
+        )
+
     def _advance(self, fingerprint: str, now: int) -> list[tuple[AlertEvent, str]]:
         alert = self.alerts[fingerprint]
-        alert.life, change = decide(alert.life, active=alert.active, now=now, rule=self._rules[alert.name])
+        rule = self._rules.get(alert.name, _REMOVED)
+        # Who switches a rule off ends its alerts: nothing else ever would.
+        alert.life, change = decide(alert.life, active=alert.active and rule.enabled, now=now, rule=rule)
         if change in {Change.CEASED, Change.RESOLVED}:
             del self.alerts[fingerprint]
+            self.ended[fingerprint] = Ended(max(alert.life.ends_at, alert.life.ended_before), alert.order)
         return [(self._event(fingerprint, alert, change, now), alert.trace)] if change in SPOKEN else []
+
+    def _forget(self, now: int) -> None:
+        # Oldest first: a dictionary keeps the order in which they ended.
+        while self.ended:
+            fingerprint, ended = next(iter(self.ended.items()))
+            if len(self.ended) <= MOST_ENDED and now - ended.at <= self._forget_ms:
+                return
+            del self.ended[fingerprint]
 
     def _event(self, fingerprint: str, alert: Alert, change: Change, now: int) -> AlertEvent:
         life = alert.life
@@ -75,7 +122,7 @@ class AlertBook:
             tenant=alert.tenant,
             name=alert.name,
             state=life.state,
-            severity=self._rules[alert.name].severity,
+            severity=alert.severity,
             labels=alert.labels,
             annotations=self._annotate(alert),
             numbers=alert.numbers,
@@ -85,15 +132,3 @@ class AlertBook:
             ends_at=life.ends_at,
             reason=change.value,
         )
-
-
-def _alert(condition: Condition) -> Alert:
-    return Alert(
-        name=condition.rule,
-        tenant=condition.tenant,
-        labels=condition.labels,
-        numbers=condition.numbers,
-        summary=condition.summary,
-        trace=condition.trace,
-        active=True,
-    )

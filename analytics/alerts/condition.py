@@ -7,6 +7,17 @@ import hashlib
 import msgspec
 
 
+class Order(msgspec.Struct, frozen=True):
+    """The place of an event in the order of its source: numbers of one source rise. Without a source there is none."""
+
+    source: str = ""
+    number: int = 0
+
+    def follows(self, known: Order) -> bool:
+        """Whether this is news after `known`; False for what its source has said before and the log holds twice."""
+        return not self.source or self.source != known.source or self.number > known.number
+
+
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that may be wrong. `labels` name it; `numbers` and `summary` say how bad it is; `trace` is its cause's."""
 
@@ -14,10 +25,10 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     labels: dict[str, str]
     active: bool
-    at: int
     numbers: dict[str, float] = {}
     summary: str = ""
     trace: str = ""
+    order: Order = Order()
 
     def fingerprint(self) -> str:
         """Equal for the same rule, tenant and labels: 16 hexadecimal digits of their SHA-256."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from typing import TYPE_CHECKING
 
-from analytics.alerts.alertmanager import HOLD_S, Alertmanager
-from analytics.alerts.notifier import PermanentlyRefusedError, TemporarilyRefusedError
+from analytics.alerts.outbox_thread import OutboxThread
+from analytics.alerts.sending import Sender
 from ingest.contract import names
 from ingest.contract.events import AlertEvent
+from ingest.contract.reasons import EventRejection
 from ingest.contract.records import TRACE_HEADER, Record, read_event
 from ingest.contract.topics import ALERTS
 from ingest.runtime.backoff import Backoff
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from analytics.alerts.notifier import Notifier
     from analytics.alerts.outbox import Outbox
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 GROUP = "tidegate-notify"
 FORGET_EVERY_MS = 3_600_000
+_TRACE = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Delivery:
@@ -51,29 +54,41 @@ class Delivery:
         forget_s: float,
         tick_s: float,
     ) -> None:
-        self._outbox, self._notifiers, self._log, self._clock = outbox, notifiers, log, clock
+        self._outbox, self._log, self._clock = OutboxThread(outbox), log, clock
         self._health, self._telemetry, self._member = health, telemetry, member
-        self._group_wait_ms, self._forget_ms, self._tick_s = round(group_wait_s * 1000), round(forget_s * 1000), tick_s
+        self._forget_ms, self._tick_s = round(forget_s * 1000), tick_s
         self._draining = asyncio.Event()
-        self._queued = asyncio.Event()
         self._forgot_at = 0
+        self._senders = [
+            Sender(
+                notifier,
+                self._outbox,
+                clock=clock,
+                health=health,
+                telemetry=telemetry,
+                group_wait_ms=round(group_wait_s * 1000),
+                tick_s=tick_s,
+            )
+            for notifier in notifiers
+        ]
 
     def drain(self) -> None:
         """Finish the sending under way and return from `run`; what waits is delivered by the next life."""
         self._draining.set()
-        self._queued.set()
+        for sender in self._senders:
+            sender.drain()
 
     async def run(self) -> None:
         """Until drained."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._take())
-            for notifier in self._notifiers:
-                tasks.create_task(self._deliver(notifier))
-                if isinstance(notifier, Alertmanager):
-                    tasks.create_task(self._repeat(notifier))
-        for notifier in self._notifiers:
-            await notifier.close()
-        self._outbox.close()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._take())
+                for sender in self._senders:
+                    tasks.create_task(sender.run())
+        finally:
+            for sender in self._senders:
+                await sender.notifier.close()
+            await self._outbox.close()
 
     async def _take(self) -> None:
         backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
@@ -94,17 +109,24 @@ class Delivery:
             self._health.ready(self.name)
             backoff.reset()
             if records:
-                self._queue(records)
+                await self._queue(records)
                 await self._commit(consumer, records)
+            await self._forget_now_and_then()
 
-    def _queue(self, records: Sequence[Record]) -> None:
-        now = self._clock.now_ms()
-        changes = [(event, _trace(record)) for record in records if (event := read_event(record, AlertEvent))]
-        self._outbox.queue(changes, [notifier.name for notifier in self._notifiers], now)
-        if now - self._forgot_at > FORGET_EVERY_MS:
-            self._outbox.forget(now - self._forget_ms)
-            self._forgot_at = now
-        self._queued.set()
+    async def _queue(self, records: Sequence[Record]) -> None:
+        now, changes = self._clock.now_ms(), list(self._changes(records))
+        receivers = [sender.notifier.name for sender in self._senders]
+        await self._outbox.run(lambda outbox: outbox.queue(changes, receivers, now))
+        for sender in self._senders:
+            sender.wake()
+
+    def _changes(self, records: Sequence[Record]) -> Iterator[tuple[AlertEvent, str]]:
+        for record in records:
+            event = read_event(record, AlertEvent)
+            if event is not None:
+                yield event, _trace(record)
+            elif record.value is not None:
+                self._telemetry.count(names.DEAD_LETTERS, topic=ALERTS, reason=EventRejection.MALFORMED)
 
     async def _commit(self, consumer: Consumer, records: Sequence[Record]) -> None:
         try:
@@ -112,45 +134,11 @@ class Delivery:
         except PartitionLostError:
             self._health.waiting(self.name, "partitions moved to another member")
 
-    async def _deliver(self, notifier: Notifier) -> None:
-        backoff = Backoff(random.Random(), 0.2, notifier.most_wait_s)  # noqa: S311 - jitter, not a secret
-        while not self._draining.is_set():
-            found = self._outbox.next(notifier.name, self._clock.now_ms(), self._group_wait_ms)
-            if found is None:
-                await self._wait_for_work()
-                continue
-            rows, notification = found
-            try:
-                await notifier.send(notification)
-            except TemporarilyRefusedError as error:
-                self._count(notifier, "retried")
-                self._health.waiting(f"receiver {notifier.name}", str(error))
-                await self._pause(max(backoff.next(), error.retry_after_s))
-            except PermanentlyRefusedError as error:
-                self._count(notifier, "refused", len(rows))
-                self._outbox.settle(rows, "dead", str(error), self._clock.now_ms())
-            else:
-                self._count(notifier, "delivered", len(rows))
-                self._outbox.settle(rows, "delivered", "", self._clock.now_ms())
-                self._health.ready(f"receiver {notifier.name}")
-                backoff.reset()
-
-    async def _repeat(self, alertmanager: Alertmanager) -> None:
-        while not self._draining.is_set():
-            await self._pause(alertmanager.resend_s)
-            alerts = self._outbox.living(self._clock.now_ms() - round(HOLD_S * 1000))
-            try:
-                if alerts and not self._outbox.waiting(alertmanager.name):
-                    await alertmanager.post(alerts)
-            except (TemporarilyRefusedError, PermanentlyRefusedError):
-                self._count(alertmanager, "repeat_failed")
-
-    async def _wait_for_work(self) -> None:
-        self._queued.clear()
-        try:
-            await asyncio.wait_for(self._queued.wait(), self._tick_s)
-        except TimeoutError:
-            return
+    async def _forget_now_and_then(self) -> None:
+        now = self._clock.now_ms()
+        if abs(now - self._forgot_at) > FORGET_EVERY_MS:
+            self._forgot_at = now
+            await self._outbox.run(lambda outbox: outbox.forget(now - self._forget_ms))
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -158,10 +146,7 @@ class Delivery:
         except TimeoutError:
             return
 
-    def _count(self, notifier: Notifier, outcome: str, number: int = 1) -> None:
-        self._telemetry.count(names.ALERT_DELIVERIES, number, receiver=notifier.name, outcome=outcome)
-        self._telemetry.gauge(names.ALERT_OUTBOX, self._outbox.waiting(notifier.name), receiver=notifier.name)
-
 
 def _trace(record: Record) -> str:
-    return (record.header(TRACE_HEADER) or b"").decode("ascii", "replace")
+    match = _TRACE.fullmatch(record.header(TRACE_HEADER) or b"")
+    return match.group().decode() if match else ""

@@ -18,6 +18,11 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[AlertEvent]
     trace: str = ""
 
+    def headers(self) -> dict[str, str]:
+        """What goes with it, whoever receives it: its content type, its key, and the trace that it is part of."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": self.key}
+        return headers | ({"traceparent": self.trace} if self.trace else {})
+
 
 class TemporarilyRefusedError(ConnectionError):
     """Not taken now: try again, not before `retry_after_s` if the receiver asked for that."""
@@ -36,7 +41,7 @@ class Notifier(Protocol):
 
     name: str
     most_wait_s: float
-    """The longest pause between two tries."""
+    """The longest pause between two tries, unless the receiver asks for a longer one."""
 
     async def send(self, notification: Notification) -> None:
         """Raises TemporarilyRefusedError, PermanentlyRefusedError."""

@@ -10,7 +10,7 @@ from analytics.alerts.outbox import Outbox
 from analytics.alerts.stage import AlertsStage
 from analytics.alerts.webhook import Webhook
 from ingest.runtime.checkpoint import Checkpoint
-from ingest.runtime.secrets import read_secret
+from ingest.runtime.secrets import SecretError, read_secret
 from ingest.runtime.worker import StageWorker
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def build_alerts(
 ) -> list[Service]:
     """The stage and the delivery, with their state in `data_dir`. Raises SecretError."""
     stage = StageWorker(
-        AlertsStage(config, gateways, telemetry, clock.now_ms()),
+        AlertsStage(config, gateways, telemetry),
         log=log,
         checkpoint=Checkpoint(data_dir / "alerts.db"),
         clock=clock,
@@ -64,9 +64,16 @@ def build_alerts(
 
 
 def _notifiers(config: AlertsConfig, clock: Clock) -> list[Notifier]:
-    webhooks = [Webhook(webhook, read_secret(webhook.secret_file), clock) for webhook in config.webhooks]
+    webhooks = [Webhook(webhook, _secret(webhook.secret_file), clock) for webhook in config.webhooks]
     managers = [
-        Alertmanager(manager, read_secret(manager.password_file) if manager.password_file else "", clock)
+        Alertmanager(manager, _secret(manager.password_file) if manager.password_file else "", clock)
         for manager in config.alertmanagers
     ]
     return [*webhooks, *managers]
+
+
+def _secret(path: str) -> str:
+    secret = read_secret(path)
+    if not secret:
+        raise SecretError(f"{path}: found an empty file, expected a secret")
+    return secret

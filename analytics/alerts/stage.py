@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from analytics.alerts import rules
-from analytics.alerts.book import Alert, AlertBook
+from analytics.alerts.book import Alert, AlertBook, Ended
+from analytics.alerts.condition import Order
+from analytics.alerts.rollouts import Rollouts, Standing
+from analytics.alerts.sites import Heard, Sites
 from ingest.contract import names
 from ingest.contract.events import (
     AccountEvent,
@@ -16,10 +20,12 @@ from ingest.contract.events import (
     DeviceEvent,
     GatewayEvent,
     RollbackStatus,
+    RolloutPlan,
     Verdict,
 )
+from ingest.contract.reasons import BatchRejection, EventRejection
 from ingest.contract.records import TRACE_HEADER, event_record, read_event
-from ingest.contract.topics import ACCOUNTS, ALERTS, ANOMALIES, DEVICES, ROLLBACKS, VERDICTS
+from ingest.contract.topics import ACCOUNTS, ALERTS, ANOMALIES, DEVICES, PLANS, ROLLBACKS, VERDICTS, is_name
 from ingest.runtime.gateways import UnverifiedError
 from ingest.runtime.worker import StepResult
 
@@ -33,30 +39,29 @@ if TYPE_CHECKING:
     from ingest.runtime.gateways import Gateways
     from ingest.runtime.telemetry import Telemetry
 
+T = TypeVar("T", bound=msgspec.Struct)
 
-class _Heard(msgspec.Struct):
-    """When a gateway's newest heartbeat reached the log (ms)."""
+_NUMBERED = re.compile(rb"(?P<source>.{1,256})/(?P<number>[0-9]{1,18})")
 
-    tenant: str
-    site: str
-    gateway: str
-    at: int
+SAVE_MS = 1000
+"""How often what led to no change is saved: until then a crash leads to the same records being read again."""
 
 
 class _State(msgspec.Struct):
     alerts: dict[str, Alert]
-    heard: dict[str, _Heard]
-    rolled_back: set[str]
+    ended: dict[str, Ended]
+    heard: dict[str, Heard]
+    rollouts: dict[str, Standing]
 
 
 class AlertsStage:
-    """Consumes what may be alarming; see `rules`."""
+    """Consumes what may be alarming; see `rules`. Every event is taken as its source said it, once."""
 
     name = "alerts"
-    topics = (ANOMALIES, DEVICES, VERDICTS, ROLLBACKS, ACCOUNTS)
+    topics = (ANOMALIES, DEVICES, VERDICTS, ROLLBACKS, PLANS, ACCOUNTS)
 
-    def __init__(self, config: AlertsConfig, gateways: Gateways, telemetry: Telemetry, started: int) -> None:
-        self._config, self._gateways, self._telemetry, self._started = config, gateways, telemetry, started
+    def __init__(self, config: AlertsConfig, gateways: Gateways, telemetry: Telemetry) -> None:
+        self._link, self._gateways, self._telemetry = config.link, gateways, telemetry
         by_rule = {
             rules.METRIC_ANOMALY: config.metric_anomaly,
             rules.DEVICE_SILENT: config.device_silent,
@@ -64,95 +69,133 @@ class AlertsStage:
             rules.ROLLOUT_FAILED: config.rollout_failed,
             rules.LEDGER_BREACH: config.ledger_breach,
         }
-        self._book = AlertBook(by_rule, self._annotations)
-        self._heard: dict[str, _Heard] = {}
-        self._rolled_back: set[str] = set()
+        self._book = AlertBook(by_rule, self._annotations, config.forget_s * 1000)
+        self._sites, self._rollouts = Sites(config.site_dark_s), Rollouts()
+        self._saved_at, self._unsaved = 0, False
         self._readers: dict[str, Callable[[Record, str], Iterator[Condition]]] = {
             ANOMALIES: self._anomaly,
             DEVICES: self._device,
             VERDICTS: self._verdict,
             ROLLBACKS: self._rollback,
+            PLANS: self._plan,
             ACCOUNTS: self._account,
         }
 
     def step(self, records: Sequence[Record], now: int) -> StepResult:
         """Take events, let time pass, and report every change."""
         changes: list[tuple[AlertEvent, str]] = []
+        self._sites.listen(now, len(records))
         for record in records:
             trace = (record.header(TRACE_HEADER) or b"").decode("ascii", "replace")
             for condition in self._readers[record.topic](record, trace):
                 changes += self._book.observe(condition, now)
-        for condition in self._dark_sites(now):
+        for condition in self._sites.dark(now):
             changes += self._book.observe(condition, now)
         changes += self._book.tick(now)
         self._show()
-        return StepResult([_record(event, trace) for event, trace in changes], changed=bool(records))
+        changed = self._is_time_to_save(now, taken=bool(records), spoken=bool(changes))
+        return StepResult([_record(event, trace) for event, trace in changes], changed=changed)
 
     def snapshot(self) -> Mapping[str, bytes]:
-        """All living alerts and when gateways were heard."""
-        return {"state": msgspec.msgpack.encode(_State(self._book.alerts, self._heard, self._rolled_back))}
+        """All alerts, when gateways were heard, and how rollouts stand."""
+        state = _State(self._book.alerts, self._book.ended, self._sites.heard, self._rollouts.standings)
+        return {"state": msgspec.msgpack.encode(state)}
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
-        """Continue."""
-        if "state" in parts:
-            state = msgspec.msgpack.decode(parts["state"], type=_State)
-            self._book.alerts, self._heard, self._rolled_back = state.alerts, state.heard, state.rolled_back
+        """Continue; alerts of gateways that are not in the registry any more come to their end."""
+        if "state" not in parts:
+            return
+        state = msgspec.msgpack.decode(parts["state"], type=_State)
+        self._book.alerts, self._book.ended = state.alerts, state.ended
+        self._sites.heard, self._rollouts.standings = state.heard, state.rollouts
+        self._leave_to_the_registry()
+
+    def _leave_to_the_registry(self) -> None:
+        gateways = {f"{known.tenant}/{known.site}/{known.gateway}" for known in self._gateways}
+        self._sites.heard = {name: heard for name, heard in self._sites.heard.items() if name in gateways}
+        sites = {f"{known.tenant}/{known.site}" for known in self._gateways}
+        for alert in self._book.alerts.values():
+            site = f"{alert.tenant}/{alert.labels['site']}" if "site" in alert.labels else ""
+            gateway = f"{site}/{alert.labels['gateway']}" if "gateway" in alert.labels else ""
+            is_served = (not site or site in sites) and (not gateway or gateway in gateways)
+            alert.active = alert.active and is_served
 
     def _anomaly(self, record: Record, trace: str) -> Iterator[Condition]:
-        event = read_event(record, AnomalyEvent)
+        event = self._read(record, AnomalyEvent)
         if event is not None:
             yield rules.metric_anomaly(event, trace)
 
     def _device(self, record: Record, trace: str) -> Iterator[Condition]:
+        if record.value is None:
+            return
         try:
-            if b"/gateway:" in record.key:
-                event = self._gateways.read(record, GatewayEvent)
-                self._heard[event.gateway] = _Heard(event.tenant, event.site, event.gateway, record.timestamp)
-            else:
-                yield rules.device_silent(self._gateways.read(record, DeviceEvent), trace)
+            yield from self._heard_of(record, trace)
         except UnverifiedError as error:
-            self._telemetry.count(names.DEAD_LETTERS, topic=record.topic, reason=error.reason)
+            self._count_dead(record, error.reason)
 
-    def _verdict(self, record: Record, trace: str) -> Iterator[Condition]:
-        event = read_event(record, Verdict)
-        if event is not None:
-            condition = rules.rollout_failed(event, trace)
-            # A verdict stays `fail` for ever; after the rollback it alarms nobody any more.
-            if condition.fingerprint() not in self._rolled_back:
-                yield condition
-
-    def _rollback(self, record: Record, trace: str) -> Iterator[Condition]:
-        event = read_event(record, RollbackStatus)
-        condition = rules.rollback_complete(event, trace) if event is not None else None
+    def _heard_of(self, record: Record, trace: str) -> Iterator[Condition]:
+        if b"/gateway:" in record.key:
+            yield self._sites.hear(self._gateways.read(record, GatewayEvent), trace)
+            return
+        event = self._gateways.read(record, DeviceEvent)
+        if not is_name(event.device):
+            raise UnverifiedError(BatchRejection.BAD_NAME, event.device[:64])
+        condition = rules.device_silent(event, trace, _order(record))
         if condition is not None:
-            self._rolled_back.add(condition.fingerprint())
             yield condition
 
-    def _account(self, record: Record, trace: str) -> Iterator[Condition]:
-        event = read_event(record, AccountEvent)
+    def _verdict(self, record: Record, trace: str) -> Iterator[Condition]:
+        event = self._read(record, Verdict)
         if event is not None:
-            yield rules.ledger_breach(event, trace)
+            yield from self._rollouts.judged(event, trace)
 
-    def _dark_sites(self, now: int) -> Iterator[Condition]:
-        for heard in self._heard.values():
-            # What was not heard while this process was away says nothing about the site.
-            silent_s = (now - max(heard.at, self._started)) / 1000
-            yield rules.site_dark(
-                heard.tenant,
-                heard.site,
-                heard.gateway,
-                silent_for_s=max(0.0, silent_s),
-                active=silent_s > self._config.site_dark_s,
-                at=now,
-            )
+    def _rollback(self, record: Record, trace: str) -> Iterator[Condition]:
+        event = self._read(record, RollbackStatus)
+        if event is not None:
+            yield from self._rollouts.rolled_back(event, trace)
+
+    def _plan(self, record: Record, trace: str) -> Iterator[Condition]:
+        event = self._read(record, RolloutPlan)
+        if event is not None:
+            yield from self._rollouts.planned(event, trace)
+
+    def _account(self, record: Record, trace: str) -> Iterator[Condition]:
+        event = self._read(record, AccountEvent)
+        condition = rules.ledger_breach(event, trace) if event is not None else None
+        if record.value is None:
+            condition = rules.ledger_forgotten(record.key)
+        if condition is not None:
+            yield condition
+
+    def _read(self, record: Record, kind: type[T]) -> T | None:
+        event = read_event(record, kind)
+        if event is None and record.value is not None:
+            self._count_dead(record, EventRejection.MALFORMED)
+        return event
+
+    def _count_dead(self, record: Record, reason: str) -> None:
+        self._telemetry.count(names.DEAD_LETTERS, topic=record.topic, reason=reason)
 
     def _annotations(self, alert: Alert) -> dict[str, str]:
         annotations = {"summary": alert.summary, "runbook": f"docs/runbooks/{alert.name}.md"}
-        return annotations | ({"link": self._config.link} if self._config.link else {})
+        return annotations | ({"link": self._link} if self._link else {})
+
+    def _is_time_to_save(self, now: int, *, taken: bool, spoken: bool) -> bool:
+        self._unsaved |= taken
+        is_due = spoken or (self._unsaved and abs(now - self._saved_at) >= SAVE_MS)
+        if is_due:
+            self._unsaved, self._saved_at = False, now
+        return is_due
 
     def _show(self) -> None:
         for state in (AlertState.PENDING, AlertState.FIRING):
             self._telemetry.gauge(names.ALERTS_ACTIVE, self._book.count(state), state=state)
+
+
+def _order(record: Record) -> Order:
+    # A gateway numbers its events: `{gateway}/{boot}/event/{number}`.
+    match = _NUMBERED.fullmatch(record.header("ce_id") or b"")
+    return Order(match["source"].decode("ascii", "replace"), int(match["number"])) if match else Order()
 
 
 def _record(event: AlertEvent, trace: str) -> Outgoing:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from analytics.alerts.http import client, post
+from analytics.alerts.http import Post
 from ingest.contract.events import AlertEvent, AlertState
 from ingest.contract.records import rfc3339
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ingest.runtime.clock import Clock
 
 NEVER = "0001-01-01T00:00:00Z"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
 
 
 class Webhook:
@@ -26,26 +28,23 @@ class Webhook:
     def __init__(self, config: WebhookConfig, secret: str, clock: Clock) -> None:
         self.name, self.most_wait_s = config.name, config.most_wait_s
         self._config, self._secret, self._clock = config, secret.encode(), clock
-        self._http = client(config.timeout_s)
+        self._post = Post(config.timeout_s, clock)
 
     async def send(self, notification: Notification) -> None:
         """One POST. Raises TemporarilyRefusedError, PermanentlyRefusedError."""
         body = msgspec.json.encode(payload(notification, self.name))
-        await post(self._http, self._config.url, body, self._headers(notification, body))
+        await self._post(self._config.url, body, self._headers(notification, body))
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._post.close()
 
     def _headers(self, notification: Notification, body: bytes) -> dict[str, str]:
         timestamp = str(self._clock.now_ms() // 1000)
-        headers = {
-            "Content-Type": "application/json",
-            "Idempotency-Key": notification.key,
+        return notification.headers() | {
             self._config.timestamp_header: timestamp,
             self._config.signature_header: signature(self._secret, timestamp, body),
         }
-        return headers | ({"traceparent": notification.trace} if notification.trace else {})
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:
@@ -59,11 +58,11 @@ def payload(notification: Notification, receiver: str) -> dict[str, Any]:
     firing = any(alert["status"] == "firing" for alert in alerts)
     return {
         "version": "4",
-        "groupKey": f'{{}}:{{alertname="{notification.name}"}}',
+        "groupKey": f'{{}}:{{alertname="{notification.name}", tenant="{notification.tenant}"}}',
         "truncatedAlerts": 0,
         "status": "firing" if firing else "resolved",
         "receiver": receiver,
-        "groupLabels": {"alertname": notification.name},
+        "groupLabels": {"alertname": notification.name, "tenant": notification.tenant},
         "commonLabels": _common([alert["labels"] for alert in alerts]),
         "commonAnnotations": _common([alert["annotations"] for alert in alerts]),
         "externalURL": "",
@@ -88,8 +87,9 @@ def alert_payload(alert: AlertEvent) -> dict[str, Any]:
 
 
 def alert_labels(alert: AlertEvent) -> dict[str, str]:
-    """The alert's labels as Prometheus' world names them."""
-    return {"alertname": alert.name, "severity": alert.severity, "tenant": alert.tenant} | alert.labels
+    """The alert's labels as Prometheus' world names them: letters, digits and underscores."""
+    labels = {_NOT_IN_NAMES.sub("_", name): value for name, value in alert.labels.items()}
+    return {"alertname": alert.name, "severity": alert.severity, "tenant": alert.tenant} | labels
 
 
 def _common(all_of_them: list[dict[str, str]]) -> dict[str, str]:

@@ -36,5 +36,7 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("false_alerts_per_1k_series_day: expected more than 0, at most 1000000")
         if not 6 <= self.min_windows <= 200 or not 1 <= self.own_windows <= 255:  # noqa: PLR2004 - counted in a byte
             raise ValueError("min_windows: expected 6 to 200; own_windows: expected 1 to 255")
-        if min(self.max_series, self.pooled_windows) < 1 or min(self.continues_s, self.snapshot_s, self.tick_s) <= 0:
-            raise ValueError("max_series and pooled_windows: expected at least 1; durations: expected more than 0")
+        if not 1 <= self.max_series <= 10_000_000:  # noqa: PLR2004 - what the numbers of the series table hold
+            raise ValueError("max_series: expected 1 to 10000000")
+        if self.pooled_windows < 1 or min(self.continues_s, self.snapshot_s, self.tick_s) <= 0:
+            raise ValueError("pooled_windows: expected at least 1; continues_s, snapshot_s, tick_s: more than 0")

@@ -75,8 +75,9 @@ class Engine:
         if batch.historical:
             self.counts["historical"] += len(batch)
             return []
-        series, devices = self.table.resolve(batch)
-        self._settle(batch, series, devices)
+        series, devices, repeated = self.table.resolve(batch)
+        moved = np.zeros(len(devices), np.bool_) if repeated else self._moved(batch, devices)
+        self._settle(batch, series, moved[batch.column("device")])
         decisions: list[Decision] = []
         for index in self._rounds(batch, series):
             rows = _rows(batch, series, index)
@@ -96,25 +97,29 @@ class Engine:
         self.table.load(table)
         self.pools.load(pools)
 
-    def _settle(self, batch: RollupBatch, series: NDArray[np.int32], devices: list[int]) -> None:
+    def _settle(self, batch: RollupBatch, series: NDArray[np.int32], moved: NDArray[np.bool_]) -> None:
         # Series that are new, or whose hardware or width is no longer what it was, are put into their cohort.
         columns = self.table.columns
-        moved = np.array([self._moved(*pair) for pair in zip(devices, batch.devices, strict=True)], np.bool_)
-        unsettled = moved[batch.column("device")] | (columns["cohort"][series] == UNASSIGNED)
+        unsettled = moved | (columns["cohort"][series] == UNASSIGNED)
         unsettled |= columns["width"][series] != batch.column("width")
         for row in np.flatnonzero(unsettled & (series != MISSING)):
             metric = batch.metrics[batch.column("metric")[row]]
             hardware = batch.devices[batch.column("device")[row]].hardware
-            key = CohortKey(batch.origin.tenant, metric.name, hardware, int(batch.column("width")[row]))
-            cohort = self.pools.cohort(key)
+            cohort = self.pools.cohort(
+                CohortKey(batch.origin.tenant, metric.name, hardware, int(batch.column("width")[row]))
+            )
             self.pools.move(int(columns["cohort"][series[row]]), cohort)
             columns["cohort"][series[row]] = cohort
             if columns["last_end"][series[row]] == 0:
                 columns["kind"][series[row]] = BY_NAME.get(metric.kind, GAUGE)
 
-    def _moved(self, device: int, row: DeviceRow) -> bool:
-        moved = self._hardware.get(device) != row.hardware
-        self._hardware[device] = row.hardware
+    def _moved(self, batch: RollupBatch, devices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which devices of the batch's table have other hardware than before, or are new."""
+        moved = np.zeros(len(devices), np.bool_)
+        for row in np.flatnonzero(devices != MISSING):
+            hardware, device = batch.devices[row].hardware, int(devices[row])
+            moved[row] = self._hardware.get(device) != hardware
+            self._hardware[device] = hardware
         return moved
 
     def _rounds(self, batch: RollupBatch, series: NDArray[np.int32]) -> Iterator[NDArray[np.int64]]:

@@ -11,7 +11,8 @@ import msgspec
 from analytics.detect.engine import Decision, Engine
 from analytics.detect.reasons import AnomalyReason
 from analytics.detect.round import Change
-from ingest.contract.batch_wire import BadBatchError, decode_batch
+from ingest.contract.batch_checks import BadBatchError
+from ingest.contract.batch_wire import decode_batch
 from ingest.contract.events import AnomalyEvent, AnomalyStatus
 from ingest.contract.names import ANALYTICS_ANOMALIES, ANALYTICS_ROWS, ANALYTICS_SERIES, DEAD_LETTERS
 from ingest.contract.records import TRACE_HEADER, Outgoing, Record, event_record

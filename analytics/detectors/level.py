@@ -4,7 +4,8 @@ Level and scale follow by exponential weighting of Huberised residuals (Huber 19
 `CLIP` scales, so that no single value moves them far, and a change that lasts moves them in time. While a series is
 young the weights are those of a plain average. The surprise is the squared residual on a scale on which it is about
 chi-squared with one degree of freedom however few windows the scale rests on (Wallace 1959, normal approximation to
-Student's t): nu * log(1 + t² / nu) * ((8 nu + 1) / (8 nu + 3))². It compresses: power-law tails become exponential.
+Student's t): nu * log(1 + t² / nu) * ((8 nu + 1) / (8 nu + 3))². It compresses, so that the tails of normal and of
+power-law noise both fall off about exponentially; for that reason nu is held at `FREEDOM_MOST` for old series too.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ UNCLIPPED = 5
 """As many first windows count whole: there is no scale yet to clip by."""
 FARTHEST = 1e12
 """Distances beyond so many scales are not told apart."""
+FREEDOM_MOST = 20.0
 SEEN_MOST = 255
 
 _AGE = np.arange(SEEN_MOST + 1, dtype=np.float64)
 _LEVEL_WEIGHT = np.maximum(1.0 / (_AGE + 1.0), 1.0 / LEVEL_MEMORY)
 _SCALE_WEIGHT = np.maximum(1.0 / np.maximum(_AGE, 1.0), 1.0 / SCALE_MEMORY)
-_FREEDOM = np.clip(_AGE - 1.0, 1.0, 2.0 * SCALE_MEMORY - 1.0)
+_FREEDOM = np.clip(_AGE - 1.0, 1.0, FREEDOM_MOST)
 _FREEDOM_FACTOR = ((8.0 * _FREEDOM + 1.0) / (8.0 * _FREEDOM + 3.0)) ** 2 * _FREEDOM
 _WIDENING = 1.0 + 1.0 / np.maximum(_AGE, 1.0)
 

@@ -47,15 +47,15 @@ _CHANGES: Mapping[DeviceChange, FactKind] = {
     DeviceChange.INSTALLED: FactKind.INSTALLED,
     DeviceChange.REBOOTED: FactKind.REBOOTED,
     DeviceChange.SILENT: FactKind.SILENT,
-    DeviceChange.LOST: FactKind.SILENT,
     DeviceChange.RETURNED: FactKind.HEARD,
     DeviceChange.RETIRED: FactKind.RETIRED,
 }
 
 
-def device_fact(event: DeviceEvent, trace: str) -> Fact:
-    """A device event as a fact."""
-    return Fact(event.at, _CHANGES[event.change], event.site, event.device, trace=trace)
+def device_fact(event: DeviceEvent, trace: str) -> Fact | None:
+    """A device event as a fact. A last will is none: a connection that broke is no silence before the lease runs out."""
+    kind = _CHANGES.get(event.change)
+    return None if kind is None else Fact(event.at, kind, event.site, event.device, trace=trace)
 
 
 def ack_fact(ack: AckEvent, trace: str) -> Fact:

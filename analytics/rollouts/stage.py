@@ -101,7 +101,9 @@ class GateStage:
         event, trace = taken.event, taken.trace
         if isinstance(event, DeviceEvent):
             self._fleet.take(event)
-            self._add_fact(event.tenant, device_fact(event, trace))
+            fact = device_fact(event, trace)
+            if fact is not None:
+                self._add_fact(event.tenant, fact)
             self._tell_trackers(event.tenant, trace, lambda tracker: tracker.on_device(event, now))
         elif isinstance(event, AckEvent):
             self._add_fact(event.tenant, ack_fact(event, trace))

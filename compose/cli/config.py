@@ -10,20 +10,21 @@ from typing import TypeVar
 import click
 import msgspec
 
-from compose.processes.config import KINDS
-from ingest.runtime.config import ConfigError, load_config
+from compose.cli.ending import REFUSED, refuse
+from compose.processes.check import load_process
+from compose.processes.config import KINDS, AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess
+from ingest.runtime.config import ConfigError
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T", EdgeProcess, IngestProcess, AnalyticsProcess, ApiProcess)
 KIND = click.argument("kind", type=click.Choice(list(KINDS)))
 
 
 def read(path: Path, kind: type[T]) -> T:
     """A process's configuration; a bad one ends the command with exit code 2."""
     try:
-        return load_config(path, kind)
+        return load_process(path, kind)
     except ConfigError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
+        refuse(str(error))
 
 
 def example(kind: str) -> str:
@@ -53,17 +54,21 @@ def init(kind: str) -> None:
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help='One JSON object: {"ok", "error"}.')
 def check(kind: str, path: Path, *, as_json: bool) -> None:
-    """Validate a configuration file without starting anything.
+    """Validate a configuration file without starting anything; exit code 2 when it is wrong.
+
+    Whether the files with secrets are there is looked at when the process starts.
 
     \b
     Example:
       tidegate check edge edge.toml
     """
     try:
-        load_config(path, KINDS[kind])
+        load_process(path, KINDS[kind])
     except ConfigError as error:
-        click.echo(_json(str(error)) if as_json else str(error), err=not as_json)
-        sys.exit(2)
+        if not as_json:
+            refuse(str(error))
+        click.echo(_json(str(error)))
+        sys.exit(REFUSED)
     click.echo(_json("") if as_json else f"{path}: good")
 
 

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from compose.cli.config import read
-from compose.processes.config import IngestProcess
+from compose.cli.ending import fail
+from compose.cli.log import with_log
+from ingest.contract.records import rfc3339
 from ingest.contract.topics import ROLLUPS, SETTINGS
-from ingest.door.dead import DeadLetter, dead_letters, replay
-from ingest.runtime.clock import SystemClock
-from ingest.runtime.log.open import open_log
-from ingest.runtime.log.port import LogUnavailableError
+from ingest.door.dead import DeadLetter, dead_letters, explain, replay
+from ingest.runtime.log.port import RecordTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from ingest.runtime.log.port import Log
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 TOPIC = click.option("--topic", type=click.Choice(list(SETTINGS)), default=ROLLUPS, show_default=True)
-T = TypeVar("T")
 
 
 @click.group()
 def dead() -> None:
-    """List, explain and replay dead letters. CONFIG is the ingest process's file."""
+    """List, explain and replay dead letters. CONFIG is any process's file: its [log] is read.
+
+    \b
+    What devices sent and a gateway could not take is in telemetry.samples.v1:
+      tidegate dead list ingest.toml --topic telemetry.samples.v1
+    """
 
 
 @dead.command("list")
@@ -38,10 +37,22 @@ def dead() -> None:
 @TOPIC
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_command(config: Path, topic: str, *, as_json: bool) -> None:
-    """The dead letters of a topic with their reasons."""
+    """The dead letters of a topic with their reasons, oldest first."""
     for letter in _letters(config, topic):
-        line = f"{letter.offset:>8}  {letter.reason:<22} {letter.detail}"
+        line = f"{letter.offset:>8}  {rfc3339(letter.at)}  {letter.reason:<22} {letter.detail}"
         click.echo(msgspec.json.encode(_shown(letter)).decode() if as_json else line)
+
+
+@dead.command("explain")
+@CONFIG
+@click.argument("offset", type=int)
+@TOPIC
+def explain_command(config: Path, offset: int, topic: str) -> None:
+    """What the letter at OFFSET (as `list` shows it) is, why it could not be taken, and what to do."""
+    found = [letter for letter in _letters(config, topic) if letter.offset == offset]
+    if not found:
+        fail(f"no dead letter of {topic} at {offset}; `tidegate dead list` shows their offsets")
+    click.echo("\n".join(explain(found[0])))
 
 
 @dead.command("replay")
@@ -50,30 +61,28 @@ def list_command(config: Path, topic: str, *, as_json: bool) -> None:
 @click.option("--reason", help="Only letters with this reason.")
 def replay_command(config: Path, topic: str, reason: str | None) -> None:
     """Append dead letters to their topic again, after the cause has been mended."""
-    chosen = [letter for letter in _letters(config, topic) if reason in {None, letter.reason}]
-    click.echo(f"{_with_log(config, lambda log: replay(log, chosen))} replayed")
+
+    async def again(log: Log) -> int:
+        letters = await dead_letters(log, topic)
+        return await replay(log, [letter for letter in letters if reason in {None, letter.reason}])
+
+    try:
+        click.echo(f"{with_log(config, again)} replayed")
+    except RecordTooLargeError as error:
+        fail(str(error))
 
 
 def _letters(config: Path, topic: str) -> list[DeadLetter]:
-    return _with_log(config, lambda log: dead_letters(log, topic))
-
-
-def _with_log(config: Path, use: Callable[[Log], Awaitable[T]]) -> T:
-    settings = read(config, IngestProcess).log
-
-    async def opened() -> T:
-        log = open_log(settings, SystemClock())
-        try:
-            return await use(log)
-        finally:
-            await log.close()
-
-    try:
-        return asyncio.run(opened())
-    except LogUnavailableError as error:
-        click.echo(f"tidegate: log: {error}", err=True)
-        sys.exit(1)
+    return with_log(config, lambda log: dead_letters(log, topic))
 
 
 def _shown(letter: DeadLetter) -> dict[str, object]:
-    return {"topic": letter.topic, "offset": letter.offset, "reason": letter.reason, "detail": letter.detail}
+    return {
+        "topic": letter.topic,
+        "offset": letter.offset,
+        "at": rfc3339(letter.at),
+        "key": letter.key.decode("utf-8", "replace"),
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "bytes": len(letter.value or b""),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 import click
@@ -29,7 +30,12 @@ def demo(release: str, seed: int, *, with_servers: bool, keep: bool, as_json: bo
     from compose.demo.demo import DemoSettings, run_demo  # noqa: PLC0415 - loads the whole system
 
     settings = DemoSettings(harmful=release == "bad", with_servers=with_servers, keep=keep, seed=seed, quiet=as_json)
-    summary = asyncio.run(run_demo(settings))
+    # A SIGTERM unwinds as Ctrl-C does: servers and children that were started are ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        summary = asyncio.run(run_demo(settings))
+    except KeyboardInterrupt:
+        sys.exit(0 if keep else 1)
     if as_json:
         click.echo(msgspec.json.encode(summary).decode())
     sys.exit(0 if summary.ok else 1)

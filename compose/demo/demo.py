@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -44,6 +45,8 @@ class DemoSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 async def run_demo(settings: DemoSettings) -> Summary:
     """Play it once; never raises for a loop that did not close, the summary says so."""
+    # The Kafka client logs what /readyz already says; the terminal belongs to the story.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     with ExitStack() as around:
         folder = Path(around.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-demo-")))
         servers = await _servers(settings, folder, around)

@@ -55,8 +55,9 @@ class DeviceLink:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Queue one QoS 1 message."""
+        # Not under our lock: paho's thread holds its own while it waits for ours in `_on_publish`.
+        message = self._client.publish(topic, payload, qos=1, retain=retain)
         with self._lock:
-            message = self._client.publish(topic, payload, qos=1, retain=retain)
             if message.mid in self._early:
                 self._early.discard(message.mid)
             else:

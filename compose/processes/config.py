@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import msgspec
 
 from analytics.config import AnalyticsConfig
@@ -18,6 +20,12 @@ class TracingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Where spans go: the base address of an OTLP/HTTP collector; empty means nowhere."""
 
     otlp_endpoint: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no address."""
+        parts = urlsplit(self.otlp_endpoint)
+        if self.otlp_endpoint and not (parts.scheme in {"http", "https"} and parts.hostname):
+            raise ValueError(f"otlp_endpoint is {self.otlp_endpoint!r}, expected for example http://127.0.0.1:4318")
 
 
 class EdgeProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,7 +68,15 @@ class ApiProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tracing: TracingConfig = TracingConfig()
 
 
-KINDS: dict[str, type[msgspec.Struct]] = {
+class LogOnly(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command that only looks into the log reads of any process's file."""
+
+    log: LogConfig
+
+
+Process = EdgeProcess | IngestProcess | AnalyticsProcess | ApiProcess
+
+KINDS: dict[str, type[Process]] = {
     "edge": EdgeProcess,
     "ingest": IngestProcess,
     "analytics": AnalyticsProcess,

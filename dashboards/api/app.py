@@ -10,7 +10,7 @@ from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from dashboards.api.description import Description
+from dashboards.api.description import Description, only_the_description
 from dashboards.api.guards import OPEN, authorise, protect
 from dashboards.api.plan_writer import PlanWriter
 from dashboards.api.problems import HANDLERS
@@ -69,7 +69,7 @@ def build_app(context: Context) -> Litestar:
     return Litestar(
         route_handlers=HANDLED,
         state=State({"context": context, "plans": plans}),
-        guards=[authorise],
+        before_request=authorise,
         before_send=[protect],
         exception_handlers=HANDLERS,
         # The stream is sent as it comes, the page's files are compressed already, gates are small.
@@ -91,5 +91,7 @@ def _openapi() -> OpenAPIConfig:
         security=[{"token": []}],
         use_handler_docstrings=True,
         render_plugins=[Description(path="/")],
-        openapi_router=Router(path="/schema", route_handlers=[], opt=OPEN, include_in_schema=False),
+        openapi_router=Router(
+            path="/schema", route_handlers=[], opt=OPEN, include_in_schema=False, before_request=only_the_description
+        ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from litestar.exceptions import NotFoundException
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from dashboards.api.plans import NewRollout
@@ -30,6 +31,12 @@ class Description(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The whole description."""
         return super().render(request, described(openapi_schema))
+
+
+async def only_the_description(request: Request[Any, Any, Any]) -> None:
+    """The framework would answer other paths below its own with a page in HTML."""
+    if request.path_params:
+        raise NotFoundException
 
 
 def described(schema: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 from litestar.types import Message
 from litestar.types import Scope as AsgiScope
 
 from dashboards.api.config import Scope
+from dashboards.api.context import ApiRequest, context_of
 from dashboards.api.measures import API_DENIED, API_REQUESTS
 from dashboards.api.problems import ProblemError
 
@@ -23,13 +22,16 @@ def needs(scope: Scope) -> dict[str, Any]:
     return {"access": scope}
 
 
-async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Let the request in or raise ProblemError; a path that names no access lets nobody in."""
-    access = handler.opt.get("access")
+async def authorise(request: ApiRequest) -> None:
+    """Let the request in or raise ProblemError; a path that names no access lets nobody in.
+
+    It runs before anything of the request is parsed.
+    """
+    access = request.route_handler.opt.get("access")
     if access == "open":
         return
-    context: Context = connection.app.state["context"]
-    principal = context.tokens.principal(connection.headers.get("authorization"))
+    context = context_of(request)
+    principal = context.tokens.principal(request.headers.get("authorization"))
     if principal is None:
         context.telemetry.count(API_DENIED, reason="token")
         error = ProblemError(401, "token-needed", "send a known token: Authorization: Bearer <token>")
@@ -38,7 +40,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     if access not in principal.scopes:
         context.telemetry.count(API_DENIED, reason="scope")
         raise ProblemError(403, "scope-needed", f"token {principal.name} lacks the scope {access}")
-    connection.scope["user"] = principal
+    request.scope["user"] = principal
 
 
 _API_HEADERS = (

@@ -19,6 +19,7 @@ MAX_TEXT = 128
 MAX_LIST = 1000
 MAX_GUARDS = 50
 MAX_ALPHA = 0.5
+LONGEST_S = 10 * 365 * 86_400.0
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _AT = re.compile(r" - at `(?P<path>[^`]+)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]+)`")
@@ -131,10 +132,10 @@ def _number_mistakes(plan: NewRollout) -> Iterator[Mistake]:
         yield Mistake("$.alpha", f"found {plan.alpha}, expected above 0 and at most {MAX_ALPHA}")
     if not 0 < plan.canary_share < 1:
         yield Mistake("$.canary_share", f"found {plan.canary_share}, expected between 0 and 1, both arms need devices")
-    if not 0 <= plan.install_grace_s < math.inf:
-        yield Mistake("$.install_grace_s", f"found {plan.install_grace_s}, expected seconds, 0 or more")
-    if not 0 < plan.command_expiry_s < math.inf:
-        yield Mistake("$.command_expiry_s", f"found {plan.command_expiry_s}, expected seconds, more than 0")
+    if not 0 <= plan.install_grace_s < LONGEST_S:
+        yield Mistake("$.install_grace_s", f"found {plan.install_grace_s}, expected seconds: 0 to ten years")
+    if not 0 < plan.command_expiry_s < LONGEST_S:
+        yield Mistake("$.command_expiry_s", f"found {plan.command_expiry_s}, expected seconds: above 0, to ten years")
 
 
 def _guard_mistakes(guards: list[NewGuard]) -> Iterator[Mistake]:

@@ -19,6 +19,18 @@ export function measured(number) {
   return size !== 0 && (size >= 1e7 || size < 1e-3) ? power(Math.log10(size), number < 0) : FOUR.format(number);
 }
 
+const UNITS = { _s: " s", _percent: " %", _celsius: " °C" };
+const EPOCH_MS = 1e11; // more milliseconds than any duration here: a point in time
+
+/** A number's name and value as people write them: `silent_s`, 7.2 is "silent", "7.2 s". */
+export function quantity(name, number) {
+  const words = (text) => text.replaceAll("_", " ");
+  if (name.endsWith("_ms")) return [words(name.slice(0, -3)), number > EPOCH_MS ? moment(number) : `${measured(number)} ms`];
+  if (name.endsWith("_bytes")) return [words(name.slice(0, -6)), bytes(number)];
+  const suffix = Object.keys(UNITS).find((unit) => name.endsWith(unit));
+  return suffix ? [words(name.slice(0, -suffix.length)), measured(number) + UNITS[suffix]] : [words(name), measured(number)];
+}
+
 /** An e-value from its logarithm, as large or small as it may be. */
 export function eValue(log10) {
   if (log10 >= 4 || log10 <= -3) return power(log10, false);

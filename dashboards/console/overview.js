@@ -43,7 +43,7 @@ function sites(store) {
 function alerts(store) {
   const { firing, pending, critical } = alertsInNumbers(store);
   const note = [critical && `${whole(critical)} critical`, pending && `${whole(pending)} pending`].filter(Boolean).join(", ");
-  return { key: "alerts", label: "Alerts firing", value: whole(firing), note: note || (firing ? "none critical" : "all quiet"), tone: firing ? "bad" : pending ? "warn" : "ok" };
+  return { key: "alerts", label: "Alerts firing", value: whole(firing), note: note || (firing ? "none critical" : "all quiet"), tone: critical ? "bad" : firing || pending ? "warn" : "ok" };
 }
 
 function rollouts(store) {

@@ -33,15 +33,16 @@ def falls(samples: Samples, names: Names, devices: Columns) -> list[Fall]:
     ts, uptime = samples.ts[which], samples.value[which]
     newer = ts > devices["uptime_ts"][device]
     order = np.lexsort((ts[newer], device[newer]))
-    return _falls(device[newer][order], ts[newer][order], uptime[newer][order], devices)
+    device, ts, uptime = device[newer][order], ts[newer][order], uptime[newer][order]
+    again = np.append(False, (device[1:] == device[:-1]) & (ts[1:] == ts[:-1]))[: len(device)]
+    return _falls(device[~again], ts[~again], uptime[~again], devices)
 
 
 def _falls(
     device: NDArray[np.int64], ts: NDArray[np.int64], uptime: NDArray[np.float64], devices: Columns
 ) -> list[Fall]:
-    before, before_ts = np.roll(uptime, 1), np.roll(ts, 1)
     first = np.append(True, device[1:] != device[:-1])[: len(device)]
-    before[first], before_ts[first] = devices["uptime"][device[first]], devices["uptime_ts"][device[first]]
-    fell = (uptime < before) & (ts > before_ts)
+    before = np.where(first, devices["uptime"][device], np.roll(uptime, 1))
+    fell = uptime < before
     devices["uptime"][device], devices["uptime_ts"][device] = uptime, ts
     return [Fall(int(d), float(u)) for d, u in zip(device[fell], uptime[fell], strict=True)]

@@ -26,20 +26,20 @@ class Room:
 
     def __init__(self, outbox: Outbox, revisions: Revisions, names: Names, *, most_bytes: int) -> None:
         self._outbox, self._revisions, self._names, self._most_bytes = outbox, revisions, names, most_bytes
+        self._full = False
 
     def make(self, ledger: Ledger, windows: Windows) -> int:
         """Drop records until the bound is kept; how many. Within the caller's transaction."""
-        if self._outbox.bytes <= self._most_bytes:
-            return 0
-        dropped = []
-        size = self._outbox.bytes
-        for waiting in self._outbox.droppable():
-            dropped.append(waiting.id)
+        dropped = 0
+        for waiting in self._outbox.droppable() if self._outbox.bytes > self._most_bytes else ():
             self.discard(waiting, ledger, windows)
+            dropped += 1
             if self._outbox.bytes <= self._most_bytes:
                 break
-        _LOG.warning("the outbox is full: %d records of %d bytes dropped", len(dropped), size - self._outbox.bytes)
-        return len(dropped)
+        if bool(dropped) != self._full:
+            self._full = bool(dropped)
+            _LOG.warning("the outbox %s", "is full: the oldest records are dropped" if dropped else "has room again")
+        return dropped
 
     def discard(self, waiting: Waiting, ledger: Ledger, windows: Windows) -> None:
         """Forget a record that was never sent. Within the caller's transaction."""

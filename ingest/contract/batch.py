@@ -39,7 +39,7 @@ REPLACED_COLUMNS: dict[str, np.dtype[Any]] = {
 """The windows that this batch replaces by others of another width: the store removes them."""
 
 
-class DeviceRow(msgspec.Struct, frozen=True, array_like=True):
+class DeviceRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A device with its attributes as they were in the batch's windows."""
 
     device: str
@@ -48,7 +48,7 @@ class DeviceRow(msgspec.Struct, frozen=True, array_like=True):
     group: str = ""
 
 
-class MetricRow(msgspec.Struct, frozen=True, array_like=True):
+class MetricRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A metric: `kind` is gauge, counter or state; `labels` are sorted (name, value) pairs."""
 
     name: str

@@ -83,7 +83,7 @@ def open_command(envelope: bytes, keys: Mapping[str, Ed25519PublicKey]) -> Comma
     _verify(signed.key, payload, signature, keys)
     try:
         command = msgspec.json.decode(payload, type=Command)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise RefusedCommandError(CommandRefusal.MALFORMED, str(error)[:200]) from error
     if command.key != signed.key:
         raise RefusedCommandError(CommandRefusal.UNKNOWN_KEY, "the envelope names another key")

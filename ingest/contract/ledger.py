@@ -13,7 +13,8 @@ GENESIS = bytes(32)
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway's running totals (samples since its ledger began) when batch `seq` was closed.
 
-    `net` is what this batch added to `rolled_up`; `previous` is the 32-byte digest of entry `seq - 1`.
+    `rejected` and `dropped` count by reason (SampleRejection, SampleDrop); `net` is what this batch added to
+    `rolled_up`; `previous` is the 32-byte digest of entry `seq - 1`.
     """
 
     seq: int
@@ -32,7 +33,11 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
         return self.received - explained - self.open
 
     def digest(self) -> bytes:
-        """SHA-256 over the canonical MessagePack of this entry (map keys in order), 32 bytes."""
+        """SHA-256 over this entry's canonical MessagePack, 32 bytes.
+
+        Canonical: a map of the fields in the order above, each always there; inside `rejected` and `dropped` the keys
+        sorted by their UTF-8 bytes; every number and length in its shortest form (docs/wire-format.md).
+        """
         return hashlib.sha256(_CANONICAL.encode(self)).digest()
 
 

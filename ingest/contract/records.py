@@ -60,9 +60,15 @@ class Record(msgspec.Struct, frozen=True):
         return next((value for key, value in self.headers if key == name), None)
 
 
+LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999: no calendar goes on, and no time that is taken from outside is later."""
+
+
 def rfc3339(ms: int) -> str:
-    """Milliseconds since the epoch as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Milliseconds since the epoch as RFC 3339 in UTC, held between 1970 and 9999."""
+    ms = min(max(ms, 0), LATEST_MS)
+    moment = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def cloud_event_headers(

@@ -110,7 +110,7 @@ class ObserveServer:
     name = "observe"
 
     def __init__(self, config: ObserveConfig, *, health: Health, telemetry: Telemetry) -> None:
-        _require_protection(config)
+        require_protection(config)
         self._config, self._health, self._registry = config, health, telemetry.registry
         self._token = read_secret(config.token_file) if config.token_file else ""
         self._tls = server_tls(config.tls_certificate, config.tls_key)
@@ -190,7 +190,8 @@ def server_tls(certificate: str, key: str) -> ssl.SSLContext | None:
     return context
 
 
-def _require_protection(config: ObserveConfig) -> None:
+def require_protection(config: ObserveConfig) -> None:
+    """Raises ListenError for an address that others reach in the clear."""
     if is_loopback(config.host) or config.plaintext_beyond_loopback or config.port is None:
         return
     if not (config.tls_certificate and config.tls_key and config.token_file):

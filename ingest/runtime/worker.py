@@ -165,6 +165,8 @@ class StageWorker:
 
     async def _commit(self, consumer: Consumer) -> None:
         ours = {partition: self._saved[partition] for partition in consumer.assigned() if partition in self._saved}
+        if not ours:
+            return
         try:
             await consumer.commit(ours)
         except PartitionLostError:

@@ -10,7 +10,8 @@ import pytest
 
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.kafka import KafkaConfig, KafkaLog
-from tests.contract.log_behaviour import LogBehaviour, LogPlace
+from tests.contract.log_behaviour import LogBehaviour
+from tests.contract.log_place import LogPlace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,8 @@ import pytest
 
 from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.log.sqlite.log import LEASE_S
-from tests.contract.log_behaviour import FastForwardClock, LogBehaviour, LogPlace
+from tests.contract.log_behaviour import LogBehaviour
+from tests.contract.log_place import FastForwardClock, LogPlace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

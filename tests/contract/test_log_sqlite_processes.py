@@ -13,8 +13,8 @@ import pytest
 from ingest.runtime.clock import ManualClock
 from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.log.sqlite.log import LEASE_S
-from tests.contract.log_behaviour import FastForwardClock, polled
 from tests.contract.log_child import PARTITIONS, PER_CALL, records
+from tests.contract.log_place import FastForwardClock, polled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -187,6 +187,7 @@ async def test_every_error_is_a_problem_and_carries_the_security_headers(centre:
     async with centre.client() as client:
         cases = [
             (404, await client.get("/nope")),
+            (404, await client.get("/schema/nope")),
             (404, await client.get("/v1/gates/unknown")),
             (405, await client.delete("/v1/gates/x")),
             (400, await client.get("/v1/devices?limit=0")),
@@ -214,8 +215,8 @@ async def test_every_error_is_a_problem_and_carries_the_security_headers(centre:
         assert "Traceback" not in answer.text
         assert "secret internals" not in answer.text
     assert "secret internals" in caplog.text, "the log has what the answer must not have"
-    assert cases[2][1].headers["allow"].startswith("GET")
-    assert cases[4][1].json()["errors"][0]["path"] == "state"
+    assert cases[3][1].headers["allow"].startswith("GET")
+    assert cases[5][1].json()["errors"][0]["path"] == "state"
 
 
 async def test_a_rollout_is_created_once_and_ended(centre: Centre) -> None:

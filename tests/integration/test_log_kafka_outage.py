@@ -16,7 +16,7 @@ from ingest.contract.topics import TopicSettings
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.kafka import KafkaConfig, KafkaLog
 from ingest.runtime.log.port import LogUnavailableError
-from tests.contract.log_behaviour import DEADLINE_S, eventually, numbered, polled, values
+from tests.contract.log_place import DEADLINE_S, eventually, numbered, polled, values
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ from ingest.contract.topics import TopicSettings
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.kafka import KafkaConfig, KafkaLog
 from ingest.runtime.log.port import LogUnavailableError
-from tests.contract.log_behaviour import eventually, numbered, polled, values
+from tests.contract.log_place import eventually, numbered, polled, values
 from tests.kafka_tls import PASSWORD, USER, SecureBroker
 from tests.unit.test_log_open import self_signed
 

@@ -16,6 +16,7 @@ from analytics.detectors.kinds import COUNTER, GAUGE, GROWING, STATE, observe
 from analytics.detectors.level import (
     CLIP,
     CLIPPED_VARIANCE,
+    FREEDOM_MOST,
     LEVEL_MEMORY,
     SCALE_MEMORY,
     SEEN_MOST,
@@ -113,19 +114,18 @@ def test_level_and_scale_follow_as_row_by_row(rows: list[tuple[Any, ...]]) -> No
     judged = judge(known, values.astype(float), counts.astype(float), least)
     learned = learn(known, values.astype(float), counts.astype(float), judged.scale)
     for at, row in enumerate(rows):
-        expected_scale, expected_surprise, expected_levels = _level(*row)
+        expected_scale, expected_surprise, expected_levels = _level(row)
         assert math.isclose(judged.scale[at], expected_scale, rel_tol=1e-5)
         assert math.isclose(judged.surprise[at], expected_surprise, rel_tol=1e-4, abs_tol=1e-6)
         found = [float(column[at]) for column in learned]
         assert np.allclose(found, expected_levels, rtol=1e-4, atol=1e-6)
 
 
-def _level(
-    level: float, scale: float, samples: float, seen: int, value: float, count: int, least: float
-) -> tuple[float, float, tuple[float, ...]]:
+def _level(row: tuple[Any, ...]) -> tuple[float, float, tuple[float, ...]]:
+    level, scale, samples, seen, value, count, least = row
     fewer = max(1.0, samples / count)
     measured = max(scale * math.sqrt(fewer), least, 1.17549435e-38)
-    freedom = min(max(seen - 1, 1), 2 * SCALE_MEMORY - 1)
+    freedom = min(max(seen - 1, 1), FREEDOM_MOST)
     widening = 1 + 1 / max(seen, 1)
     squared = min(abs(value - level) / measured, 1e12) ** 2 / widening
     surprise = ((8 * freedom + 1) / (8 * freedom + 3)) ** 2 * freedom * math.log1p(squared / freedom)

@@ -46,6 +46,7 @@ def test_the_form_is_checked_with_paths_and_suggestions() -> None:
         ({"canary_share": 1}, "$.canary_share"),
         ({"install_grace_s": -1}, "$.install_grace_s"),
         ({"command_expiry_s": 0}, "$.command_expiry_s"),
+        ({"command_expiry_s": 1e9}, "$.command_expiry_s"),
         ({"guards": []}, "$.guards"),
         ({"guards": [{"name": "a", "kind": "crash"}, {"name": "a", "kind": "silence"}]}, "$.guards[1].name"),
         ({"guards": [{"name": "a", "kind": "crash", "weight": 0}]}, "$.guards[0].weight"),
@@ -68,7 +69,7 @@ def test_all_mistakes_of_the_content_are_named_at_once() -> None:
     }
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[[1,"])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"rollout": tru'])
 def test_what_is_not_json_is_malformed(body: bytes) -> None:
     with pytest.raises(BadPlanError) as error:
         read_plan(body, "acme")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ingest.runtime.log.port import Log
 
 
-class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
+class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`path` is for kind "sqlite"; the rest is for "kafka", as in KafkaConfig. Empty strings mean "none"."""
 
     kind: Literal["sqlite", "kafka"] = "sqlite"

@@ -1,0 +1,200 @@
+"""What alerts are made of, for tests: records of the fleet, and a stage that is fed with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from analytics.alerts.config import AlertsConfig, RuleConfig
+from analytics.alerts.stage import AlertsStage
+from ingest.contract.events import (
+    AccountEvent,
+    AlertEvent,
+    AlertState,
+    AnomalyEvent,
+    AnomalyStatus,
+    DeviceChange,
+    DeviceState,
+    Outcome,
+    RollbackPhase,
+    RollbackStatus,
+    Verdict,
+)
+from ingest.contract.records import Outgoing, Record
+from ingest.contract.topics import ACCOUNTS, ANOMALIES, DEVICES, ROLLBACKS, VERDICTS
+from ingest.runtime.telemetry import Telemetry
+from tests.gate_world import T0, TENANT, Fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def taken(record: Outgoing, offset: int = 0) -> Record:
+    """The record as the log gives it."""
+    return Record(record.topic, 0, offset, record.key, record.value, record.headers, T0)
+
+
+def event_of(topic: str, key: str, event: msgspec.Struct, trace: str = "") -> Outgoing:
+    headers = (("traceparent", trace.encode()),) if trace else ()
+    return Outgoing(topic, key.encode(), msgspec.json.encode(event), headers)
+
+
+def anomaly(
+    device: str, at: int, status: AnomalyStatus = AnomalyStatus.ENTERED, *, site: str = "north", trace: str = ""
+) -> Outgoing:
+    event = AnomalyEvent(
+        tenant=TENANT,
+        site=site,
+        device=device,
+        metric="memory",
+        labels=(("core-id", "0"),),
+        status=status,
+        detector="robust_level",
+        at=at,
+        since=at,
+        value=97.5,
+        expected=41.0,
+        scale=2.0,
+        score=0.99,
+        tail_probability=1e-9,
+        firmware="2.3.0",
+        hardware="rev-b",
+    )
+    return event_of(ANOMALIES, f"{site}/{device}", event, trace)
+
+
+class Gateway:
+    """Numbers its events, as gateways do."""
+
+    def __init__(self, fleet: Fleet, site: str = "north") -> None:
+        self.fleet, self.site, self.said = fleet, site, 0
+
+    def silent(self, device: str, at: int) -> Outgoing:
+        return self._say(device, at, DeviceChange.SILENT, DeviceState.SILENT)
+
+    def returned(self, device: str, at: int) -> Outgoing:
+        return self._say(device, at, DeviceChange.RETURNED, DeviceState.ONLINE)
+
+    def lost(self, device: str, at: int) -> Outgoing:
+        return self._say(device, at, DeviceChange.LOST, DeviceState.LOST)
+
+    def beat(self, at: int) -> Outgoing:
+        return self.fleet.beat(self.site, at)
+
+    def _say(self, device: str, at: int, change: DeviceChange, state: DeviceState) -> Outgoing:
+        self.said += 1
+        record = self.fleet.device(self.site, device, at, change, state=state)
+        numbered = ("ce_id", f"gw-{self.site}/boot-1/event/{self.said}".encode())
+        return msgspec.structs.replace(record, headers=(*record.headers, numbered))
+
+
+def verdict(outcome: Outcome = Outcome.FAIL, *, since: int = T0, rollout: str = "fw-2.3") -> Outgoing:
+    event = Verdict(
+        rollout=rollout,
+        tenant=TENANT,
+        verdict=outcome,
+        score=0.0,
+        e_value=150.0,
+        log10_e=2.18,
+        alpha=0.05,
+        n_canary=30,
+        n_control=30,
+        reason="crash: 9 of 9 first events are canaries'",
+        at=since,
+        since=since,
+        guards=[],
+        policy_hash="p",
+        offsets={},
+    )
+    return event_of(VERDICTS, rollout, event)
+
+
+def rollback(phase: RollbackPhase, *, rollout: str = "fw-2.3") -> Outgoing:
+    event = RollbackStatus(
+        rollout=rollout,
+        tenant=TENANT,
+        phase=phase,
+        decided_at=T0,
+        at=T0,
+        commanded=[],
+        done=[],
+        recovered=[],
+        unreachable=[],
+    )
+    return event_of(ROLLBACKS, rollout, event)
+
+
+def account(finding: str, *, boot: str = "boot-1") -> Outgoing:
+    event = AccountEvent(
+        tenant=TENANT,
+        site="north",
+        gateway="gw-north",
+        boot=boot,
+        partition=0,
+        offset=1,
+        received_seqs=[(1, 5)],
+        chain_seq=5,
+        chain_digest=bytes(32),
+        finding=finding,
+        first_broken_seq=0 if finding == "balanced" else 6,
+        received=1,
+        rolled_up=1,
+        duplicate=0,
+        rejected={},
+        dropped={},
+        open=0,
+        stored=1,
+        batches=1,
+        duplicate_batches=0,
+        at=T0,
+    )
+    return event_of(ACCOUNTS, f"{TENANT}/north/gw-north/{boot}", event)
+
+
+class Watched:
+    """A stage and what it said."""
+
+    def __init__(self, fleet: Fleet, *, tick_ms: int = 200, **config: RuleConfig | float) -> None:
+        self.fleet, self.telemetry, self.tick_ms, self.now = fleet, Telemetry("test"), tick_ms, T0
+        self.config = msgspec.structs.replace(AlertsConfig(), **config)
+        self.stage = AlertsStage(self.config, fleet.gateways, self.telemetry)
+        self.said: list[AlertEvent] = []
+
+    def feed(self, *records: Outgoing) -> list[AlertEvent]:
+        """One step at the present moment."""
+        result = self.stage.step([taken(record) for record in records], self.now)
+        changes = [msgspec.json.decode(outgoing.value or b"", type=AlertEvent) for outgoing in result.outgoing]
+        self.said += changes
+        return changes
+
+    def wait(self, seconds: float) -> list[AlertEvent]:
+        """Time passes, tick by tick."""
+        changes, until = [], self.now + round(seconds * 1000)
+        while self.now < until:
+            self.now = min(until, self.now + self.tick_ms)
+            changes += self.feed()
+        return changes
+
+    def absent(self, seconds: float) -> None:
+        """The process does nothing for so long."""
+        self.now += round(seconds * 1000)
+
+    def restart(self, parts: Mapping[str, bytes] | None = None) -> None:
+        """Another process continues."""
+        parts = parts if parts is not None else dict(self.stage.snapshot())
+        self.stage = AlertsStage(self.config, self.fleet.gateways, self.telemetry)
+        self.stage.restore(parts)
+
+    def skipped(self, topic: str, reason: str) -> float:
+        labels = {"topic": topic, "reason": reason}
+        return self.telemetry.registry.get_sample_value("tidegate_dead_letters_total", labels) or 0.0
+
+
+def states(changes: list[AlertEvent]) -> list[tuple[str, AlertState]]:
+    return [(change.name, change.state) for change in changes]
+
+
+__all__ = ["DEVICES", "T0", "TENANT", "TRACE", "Fleet", "Gateway", "Watched"]

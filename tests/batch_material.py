@@ -1,0 +1,168 @@
+"""Batches for the contract's tests: a strategy for sound ones, and what "sound" means, said with naive loops."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from ingest.contract.batch import COLUMNS, REPLACED_COLUMNS, DeviceRow, MetricRow, Origin, RollupBatch
+from ingest.contract.batch_checks import MAX_NUMBER, REASONS_LIMIT, TEXT_LIMIT
+from ingest.contract.ledger import LedgerEntry
+from ingest.contract.records import LATEST_MS
+from ingest.contract.topics import is_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,8}", fullmatch=True)
+texts = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=5)
+filled = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=5)
+counts = st.integers(0, MAX_NUMBER)
+labels = st.dictionaries(filled, texts, max_size=2).map(lambda pairs: tuple(sorted(pairs.items())))
+tallies = st.dictionaries(filled, counts, max_size=2)
+DEVICES, METRICS = 3, 2
+WIDEST = (1 << 32) - 1
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> RollupBatch:
+    """What a gateway may send; the numbers in the columns come from a generator, of all magnitudes."""
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    columns, replaces = _rows(rng, draw(st.integers(0, 6))), _windows(rng, draw(st.sampled_from([0, 0, 2])))
+    seq = draw(st.integers(0, MAX_NUMBER))
+    free = columns["revision"].any() or len(replaces["device"])
+    net = draw(st.integers(-MAX_NUMBER, MAX_NUMBER)) if free else int(columns["count"].sum(dtype=np.int64))
+    return RollupBatch(
+        origin=Origin(*draw(st.tuples(names, names, names, names))),
+        seq=seq,
+        created=draw(st.integers(0, LATEST_MS)),
+        historical=draw(st.booleans()),
+        devices=[DeviceRow(name, draw(texts), "rev-a", draw(texts)) for name in draw(_distinct(names, DEVICES))],
+        metrics=[MetricRow(name, draw(texts), "gauge", draw(labels)) for name in draw(_distinct(filled, METRICS))],
+        columns=columns,
+        replaces=replaces,
+        ledger=draw(entries(seq, net)),
+    )
+
+
+def entries(seq: int, net: int) -> st.SearchStrategy[LedgerEntry]:
+    return st.builds(
+        LedgerEntry,
+        seq=st.just(seq),
+        received=counts,
+        rolled_up=counts,
+        duplicate=counts,
+        rejected=tallies,
+        dropped=tallies,
+        open=counts,
+        net=st.just(net),
+        previous=st.binary(min_size=32, max_size=32),
+    )
+
+
+def _distinct(strategy: st.SearchStrategy[str], size: int) -> st.SearchStrategy[list[str]]:
+    return st.lists(strategy, min_size=size, max_size=size, unique=True)
+
+
+def _rows(rng: np.random.Generator, rows: int) -> dict[str, Any]:
+    low, last, high = np.sort(_numbers(rng, (3, rows)), axis=0)
+    drawn = {"sum": _numbers(rng, rows), "sumsq": abs(_numbers(rng, rows)), "min": low, "max": high, "last": last}
+    drawn |= {"count": rng.integers(1, WIDEST, rows), "revision": rng.integers(0, 9, rows) * rng.integers(0, 2)}
+    columns = _windows(rng, rows) | drawn
+    return {name: np.asarray(columns[name]).astype(dtype) for name, dtype in COLUMNS.items()}
+
+
+def _windows(rng: np.random.Generator, rows: int) -> dict[str, Any]:
+    # Random starts never meet: windows are distinct.
+    columns = {
+        "device": rng.integers(0, DEVICES, rows),
+        "metric": rng.integers(0, METRICS, rows),
+        "start": rng.integers(0, LATEST_MS - WIDEST, rows),
+        "width": rng.integers(1, WIDEST, rows),
+    }
+    return {name: columns[name].astype(dtype) for name, dtype in REPLACED_COLUMNS.items()}
+
+
+def _numbers(rng: np.random.Generator, shape: int | tuple[int, int]) -> Any:
+    return rng.normal(size=shape) * 10.0 ** rng.integers(-150, 150, shape)
+
+
+def same(one: RollupBatch, other: RollupBatch) -> bool:
+    """Equal in every bit of every column and in all else."""
+    plain = all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("origin", "seq", "created", "historical", "devices", "metrics", "ledger", "version")
+    )
+    pairs = [(one.columns[name], other.columns[name]) for name in COLUMNS]
+    pairs += [(one.replaces.get(name, ()), other.replaces.get(name, ())) for name in REPLACED_COLUMNS]
+    return plain and all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+def faults(batch: RollupBatch) -> list[str]:
+    """What is wrong with a batch: all that the decoder promises, row by row. Empty for a sound one."""
+    return [
+        *(f"name {n!r}" for n in (*batch.origin, *(d.device for d in batch.devices)) if not is_name(n)),
+        *(f"text {t!r}" for t in _texts(batch) if len(t) > TEXT_LIMIT or not t.isprintable()),
+        *(f"metric {m}" for m in batch.metrics if not m.name or not _sorted_labels(m.labels)),
+        *(f"row {row}" for row in range(len(batch)) if not _sound_row(batch, row)),
+        *(
+            f"replaced {row}"
+            for row in range(len(batch.replaces["device"]))
+            if not _sound_window(batch, batch.replaces, row)
+        ),
+        *([] if _all_distinct(batch) else ["a window twice"]),
+        *_ledger_faults(batch),
+    ]
+
+
+def _texts(batch: RollupBatch) -> list[str]:
+    found = [text for device in batch.devices for text in (device.firmware, device.hardware, device.group)]
+    for metric in batch.metrics:
+        found += [metric.name, metric.unit, metric.kind, *(text for pair in metric.labels for text in pair)]
+    return [*found, *batch.ledger.rejected, *batch.ledger.dropped]
+
+
+def _sorted_labels(pairs: Sequence[tuple[str, str]]) -> bool:
+    found = [name for name, _ in pairs]
+    return "" not in found and all(one < other for one, other in pairwise(found))
+
+
+def _sound_window(batch: RollupBatch, columns: dict[str, Any], row: int) -> bool:
+    device, metric, start, width = (int(columns[name][row]) for name in REPLACED_COLUMNS)
+    inside = device < len(batch.devices) and metric < len(batch.metrics)
+    return inside and width > 0 and start >= 0 and start + width <= LATEST_MS
+
+
+def _sound_row(batch: RollupBatch, row: int) -> bool:
+    total, squares, low, high, last = (float(batch.columns[n][row]) for n in ("sum", "sumsq", "min", "max", "last"))
+    finite = all(math.isfinite(number) for number in (total, squares, low, high, last))
+    possible = low <= last <= high and squares >= 0 and int(batch.columns["count"][row]) > 0
+    return finite and possible and _sound_window(batch, batch.columns, row)
+
+
+def _all_distinct(batch: RollupBatch) -> bool:
+    seen = set()
+    for row in range(len(batch)):
+        device, metric, start, width = (int(batch.columns[name][row]) for name in REPLACED_COLUMNS)
+        if device >= len(batch.devices) or metric >= len(batch.metrics):
+            return True  # said elsewhere
+        series = batch.metrics[metric]
+        seen.add((batch.devices[device].device, series.name, series.labels, start, width))
+    return len(seen) == len(batch)
+
+
+def _ledger_faults(batch: RollupBatch) -> list[str]:
+    entry = batch.ledger
+    plain = (entry.received, entry.rolled_up, entry.duplicate, entry.open, batch.seq)
+    numbers = (*plain, *entry.rejected.values(), *entry.dropped.values())
+    faults_found = [f"number {n}" for n in (*numbers, abs(entry.net)) if not 0 <= n <= MAX_NUMBER]
+    faults_found += ["created"] if not 0 <= batch.created <= LATEST_MS else []
+    faults_found += ["seq"] if entry.seq != batch.seq else []
+    faults_found += ["previous"] if len(entry.previous) != 32 else []
+    faults_found += ["reasons"] if len(entry.rejected) + len(entry.dropped) > REASONS_LIMIT else []
+    first = not any(batch.columns["revision"].tolist()) and not len(batch.replaces["device"])
+    return faults_found + (["net"] if first and sum(batch.columns["count"].tolist()) != entry.net else [])
