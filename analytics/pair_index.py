@@ -13,13 +13,16 @@ MISSING = -1
 _EMPTY = np.int64(-1)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SECOND_BITS = 24
-SECOND_LIMIT = 1 << _SECOND_BITS
-"""The second of a pair stays below this."""
 
 
 def pair_keys(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One non-negative number for each pair, shape (rows,), int64."""
+    """One number for each pair of non-negative ones, the second below 2**24; shape (rows,), int64."""
     return (first << _SECOND_BITS) | second
+
+
+def split_keys(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs that `pair_keys` made these of."""
+    return keys >> _SECOND_BITS, keys & ((1 << _SECOND_BITS) - 1)
 
 
 class PairIndex:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from analytics.pair_index import MISSING, PairIndex, pair_keys
+from analytics.dense_ids import DenseIds
+from analytics.pair_index import MISSING, PairIndex, pair_keys, split_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from ingest.contract.batch import DeviceRow, Origin, RollupBatch
+    from ingest.contract.batch import DeviceRow, RollupBatch
 
 NONE = np.uint32(0xFFFFFFFF)
 """The device of a slot that is free."""
@@ -52,8 +53,6 @@ of the last two windows, the highest of a run of remarkable ones, and the highes
 FORGET_SHARE = 16
 """When the table is full, one in so many series is forgotten at a time: the longest silent."""
 
-K = TypeVar("K")
-
 
 class DeviceKey(NamedTuple):
     """A device, unique over tenants and sites."""
@@ -82,44 +81,6 @@ class Resolved(NamedTuple):
     repeated: bool
 
 
-class DenseIds(Generic[K]):
-    """Names to small numbers and back; numbers of forgotten names are given again, lowest first."""
-
-    def __init__(self, names: Iterable[K | None] = ()) -> None:
-        self.names: list[K | None] = list(names)
-        self._ids = {name: number for number, name in enumerate(self.names) if name is not None}
-        self._free = self._find_free()
-
-    def get(self, name: K) -> int:
-        """The name's number, a new one when it has none."""
-        number = self._ids.get(name)
-        if number is None:
-            number = self._free.pop() if self._free else len(self.names)
-            if number == len(self.names):
-                self.names.append(None)
-            self.names[number] = name
-            self._ids[name] = number
-        return number
-
-    def numbers(self, names: Iterable[K], rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """The number of each name of a batch's table, `MISSING` for those to which none of `rows` points."""
-        named = list(names)
-        pointed_at = np.bincount(rows, minlength=len(named)) > 0
-        return np.array([self.get(n) if p else MISSING for n, p in zip(named, pointed_at, strict=True)], np.int64)
-
-    def keep(self, used: NDArray[np.bool_]) -> None:
-        """Forget the names whose numbers are not used; shape (numbers,)."""
-        for number in np.flatnonzero(~used):
-            name = self.names[number]
-            if name is not None:
-                del self._ids[name]
-                self.names[number] = None
-        self._free = self._find_free()
-
-    def _find_free(self) -> list[int]:
-        return [number for number, name in enumerate(self.names) if name is None][::-1]
-
-
 class SeriesTable:
     """At most `max_series` series; when full, those longest silent (`forget_after_ms`, not in alarm) make room."""
 
@@ -128,7 +89,7 @@ class SeriesTable:
         self.columns = _fresh_columns(min(max_series, 1024))
         self.devices: DenseIds[DeviceKey] = DenseIds()
         self.metrics: DenseIds[MetricKey] = DenseIds()
-        self._tables: dict[Origin, tuple[list[DeviceRow], NDArray[np.int64]]] = {}
+        self._tables: dict[tuple[str, ...], tuple[list[DeviceRow], NDArray[np.int64]]] = {}
         self._index = PairIndex()
         self._high = 0
         self._free: NDArray[np.int64] = np.empty(0, np.int64)
@@ -173,12 +134,12 @@ class SeriesTable:
 
     def _device_numbers(self, batch: RollupBatch) -> tuple[NDArray[np.int64], bool]:
         # A gateway's batches mostly name the same devices in the same order: then nothing needs to be looked up.
-        rows, before = batch.column("device"), self._tables.get(batch.origin)
+        rows, before = batch.column("device"), self._tables.get(batch.origin[:3])
         if before is not None and before[0] == batch.devices and (before[1][rows] != MISSING).all():
             return before[1], True
         tenant, site = batch.origin.tenant, batch.origin.site
         numbers = self.devices.numbers((DeviceKey(tenant, site, row.device) for row in batch.devices), rows)
-        self._tables[batch.origin] = batch.devices, numbers
+        self._tables[batch.origin[:3]] = batch.devices, numbers
         return numbers, False
 
     def _add(self, keys: NDArray[np.int64], newest: int, in_use: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -196,7 +157,7 @@ class SeriesTable:
 
     def _fill(self, series: NDArray[np.int32], keys: NDArray[np.int64]) -> None:
         self.reset(series, COLUMNS)
-        self.columns["device"][series], self.columns["metric"][series] = keys >> 24, keys & 0xFFFFFF
+        self.columns["device"][series], self.columns["metric"][series] = split_keys(keys)
         self._index.insert(keys, series)
 
     def _slots(self, count: int) -> NDArray[np.int64]:

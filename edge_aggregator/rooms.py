@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import apsw
 
 from edge_aggregator.commands.desk import Desk
 from edge_aggregator.config import milliseconds
@@ -64,8 +67,10 @@ class Rooms:
 
     def close(self) -> None:
         """Close all files."""
-        self.journal.close()
-        self.state.close()
+        # A disk that fails now has every commit already, in the write-ahead logs.
+        for room in (self.journal, self.state):
+            with contextlib.suppress(apsw.Error):
+                room.close()
         self.lock.release()
 
 

@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 class Stored(NamedTuple):
     width: int
-    count: int
+    samples: int
     revision: int
     sum: float
 
@@ -56,7 +56,7 @@ class MemoryStore:
 
     async def totals(self, tenant: str, site: str = "") -> StoreTotals:
         counts = [
-            window.count
+            window.samples
             for place, window in self.windows.items()
             if place.tenant == tenant and site in {"", place.site}
         ]

@@ -10,7 +10,7 @@ from ingest.contract.batch import COLUMNS, REPLACED_COLUMNS, DeviceRow, MetricRo
 from ingest.contract.ledger import GENESIS, LedgerEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 ORIGIN = Origin("acme", "plant-7", "gw-1", "boot-1")
 T0 = 1_700_000_000_000
@@ -81,7 +81,7 @@ def tables(rows: Iterable[Row]) -> tuple[list[str], list[tuple[str, tuple[tuple[
 
 
 def row_value(row: Row, name: str, devices: list[str], metrics: list[tuple[str, tuple[tuple[str, str], ...]]]) -> Any:
-    statistics = {
+    statistics: dict[str, Callable[[], float]] = {
         "device": lambda: devices.index(row.device),
         "metric": lambda: metrics.index((row.metric, row.labels)),
         "count": lambda: len(row.values),

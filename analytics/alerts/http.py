@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+from functools import cache
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,6 +13,7 @@ import httpx
 from analytics.alerts.notifier import PermanentlyRefusedError, TemporarilyRefusedError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from ingest.runtime.clock import Clock
@@ -35,7 +37,9 @@ class Post:
     def __init__(self, timeout_s: float, clock: Clock) -> None:
         self._timeout_s, self._clock = timeout_s, clock
         headers = {"User-Agent": "tidegate", "Accept-Encoding": "identity"}
-        self._http = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False, headers=headers)
+        self._http = httpx.AsyncClient(
+            timeout=timeout_s, follow_redirects=False, trust_env=False, headers=headers, verify=_trusted()
+        )
 
     async def __call__(
         self, url: str, body: bytes, headers: Mapping[str, str], auth: tuple[str, str] | None = None
@@ -78,6 +82,12 @@ class Post:
         except (ValueError, OverflowError):
             return 0.0
         return min(max(0.0, wait_s), RETRY_AFTER_MOST_S)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    # Reading the authorities takes a while: once is enough for all receivers.
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _beginning(answer: httpx.Response) -> str:

@@ -37,6 +37,7 @@ def build_alerts(
     data_dir: Path,
 ) -> list[Service]:
     """The stage and the delivery, with their state in `data_dir`. Raises SecretError."""
+    notifiers = _notifiers(config, clock)  # first: what is wrong with them is said before any file is opened
     stage = StageWorker(
         AlertsStage(config, gateways, telemetry),
         log=log,
@@ -50,7 +51,7 @@ def build_alerts(
     )
     delivery = Delivery(
         Outbox(data_dir / "deliveries.db"),
-        _notifiers(config, clock),
+        notifiers,
         log=log,
         clock=clock,
         health=health,

@@ -87,14 +87,20 @@ class Pools:
         if left >= 0:
             self._members[left] -= 1
 
-    def thresholds(self, cohorts: NDArray[np.int32], record: NDArray[np.uint8], seen: NDArray[np.uint8]) -> Thresholds:
-        """What each row takes to enter. `record`: the highest bin that was normal so far; `seen`: windows learned."""
+    def thresholds(
+        self, cohorts: NDArray[np.int32], record: NDArray[np.uint8], seen: NDArray[np.uint8], alarm: NDArray[np.uint8]
+    ) -> Thresholds:
+        """What each row takes to enter. `record`: the highest bin that was normal so far; `seen`: windows learned.
+
+        A series in `alarm` whose cohort has changed is judged by its own past however short, so that it can calm down.
+        """
         surprise = self._thresholds[cohorts]
         pooled = np.isfinite(surprise)
         alone = np.flatnonzero(~pooled)
         if alone.size:
             own = self._normal[cohorts[alone]] * OWN_MARGIN * _heavier(record[alone], seen[alone])
-            surprise[alone] = np.where(seen[alone] >= self._own_from, own, np.inf)
+            speaks = (seen[alone] >= self._own_from) | (alarm[alone] != 0)
+            surprise[alone] = np.where(speaks, own, np.inf)
         return Thresholds(surprise, pooled)
 
     def add(self, cohorts: NDArray[np.int32], bins: NDArray[np.uint8]) -> None:

@@ -80,7 +80,7 @@ def step(columns: State, pools: Pools, rows: Rows, rules: Rules) -> Outcome:
     judgement = judge(_levels(state), seen.values, rows.samples, _least(state, rows, elapsed))
     bins = np.where(seen.usable & (state["seen"] >= UNCLIPPED), bins_of(judgement.surprise), np.uint8(0))
     middle = middle_of_three(bins, state["bin_1"], state["bin_2"])
-    threshold, pooled = pools.thresholds(state["cohort"], state["record"], state["seen"])
+    threshold, pooled = pools.thresholds(state["cohort"], state["record"], state["seen"], state["alarm"])
     outcome = Outcome(
         change=change,
         value=seen.values,
@@ -147,7 +147,7 @@ def _decide(state: State, rows: Rows, rules: Rules, outcome: Outcome, tests: _Te
     state["alarm"] = changes.alarm
     began = rows.end - rows.width * np.where(tests.exceeded_two_ago, 2, 1)
     state["since"] = np.where(changes.entered, began, state["since"])
-    reported = (changes.alarm != 0) & ~changes.entered & (rows.end - state["told"] >= rules.continues_ms)
+    reported = judged & (changes.alarm != 0) & ~changes.entered & (rows.end - state["told"] >= rules.continues_ms)
     state["told"] = np.where(changes.entered | reported, rows.end, state["told"])
     outcome.change[changes.entered] = Change.ENTERED
     outcome.change[reported] = Change.CONTINUES

@@ -1,7 +1,8 @@
 """What of a series is looked at: a gauge's mean, or the rate of something that only ever grows.
 
 A metric declared a counter is one. Any other that rose in most of its first windows and never fell is taken for one
-until it falls (`uptime_s`, bytes sent): its rate is looked at, and its growth alarms nobody.
+until it falls (`uptime_s`, bytes sent): its rate is looked at, and its growth alarms nobody. A window's extremes are not
+looked at: one outlying sample among many moves the mean by its share.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ import msgspec
 
 from compose.cli.ending import REFUSED, refuse
 from compose.processes.check import load_process
-from compose.processes.config import KINDS, AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess
+from compose.processes.config import KINDS, Process
 from ingest.runtime.config import ConfigError
 
-T = TypeVar("T", EdgeProcess, IngestProcess, AnalyticsProcess, ApiProcess)
+T = TypeVar("T", bound=Process)
 KIND = click.argument("kind", type=click.Choice(list(KINDS)))
 
 

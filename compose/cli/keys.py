@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import sys
 from pathlib import Path
 
 import click
 
+from compose.cli.ending import refuse
 from ingest.contract.commands import key_id
 from ingest.runtime.secrets import SecretError, generate_private_key, public_key_text, write_secret
 
@@ -30,8 +30,7 @@ def generate(path: Path) -> None:
     try:
         public = generate_private_key(path).public_key()
     except (SecretError, OSError) as error:
-        click.echo(f"tidegate: {error}", err=True)
-        sys.exit(2)
+        refuse(str(error))
     click.echo(f'public_key = "{public_key_text(public)}"  # key id {key_id(public)}')
 
 
@@ -45,8 +44,10 @@ def token(path: Path) -> None:
       tidegate keys token ~/.config/tidegate/token
     """
     if path.exists():
-        click.echo(f"{path}: exists; remove it to make a new token", err=True)
-        sys.exit(2)
+        refuse(f"{path}: exists; remove it to make a new token")
     text = secrets.token_urlsafe(32)
-    write_secret(path, text.encode())
+    try:
+        write_secret(path, text.encode())
+    except OSError as error:
+        refuse(f"{path}: cannot be written: {error.strerror}")
     click.echo(f'sha256 = "{hashlib.sha256(text.encode()).hexdigest()}"')

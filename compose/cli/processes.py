@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 import msgspec
 
 from compose.cli.config import read
-from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess
+from compose.cli.ending import end_process, fail, refuse
+from compose.processes.check import require_secrets
+from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess, Process
 from compose.processes.run import run_analytics, run_api, run_edge, run_ingest
-from ingest.runtime.service import ServiceFailedError
+from ingest.runtime.config import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+T = TypeVar("T", bound=Process)
 CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 
 
-def _run(path: Path, kind: type[Any], process: Callable[[Any], Awaitable[None]]) -> None:
+def _run(path: Path, kind: type[T], process: Callable[[T], Awaitable[None]]) -> None:
     config = read(path, kind)
+    try:
+        require_secrets(path, config)
+    except ConfigError as error:
+        refuse(str(error))
 
     async def started() -> None:
         await process(config)
 
     try:
         asyncio.run(started())
-    except (ServiceFailedError, OSError) as error:
-        click.echo(f"tidegate: {error}", err=True)
-        sys.exit(1)
-    except ValueError as error:  # a key, an address or a limit that cannot be used
-        click.echo(f"{path}: {error}", err=True)
-        sys.exit(2)
+    except Exception as error:  # noqa: BLE001 - whatever ends a process is told in one line
+        end_process(path, error)
 
 
 @click.group()
@@ -65,8 +67,7 @@ def edge_status(config: Path, *, as_json: bool) -> None:
     try:
         found = msgspec.to_builtins(status(Path(read(config, EdgeProcess).edge.data_dir)))
     except StatusError as error:
-        click.echo(f"tidegate: {error}", err=True)
-        sys.exit(1)
+        fail(str(error))
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return

@@ -6,42 +6,73 @@ import sys
 import time
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import quote
 
 import click
 import httpx
 import msgspec
 
+from compose.cli.ending import refuse
+from compose.cli.replay import replay
 from ingest.runtime.secrets import SecretError, read_secret
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
-ERROR = 2
 POLL_S = 2.0
 
 
+class ApiError(RuntimeError):
+    """The API cannot be reached or says no; `passing` when asking again may help."""
+
+    def __init__(self, text: str, *, passing: bool) -> None:
+        super().__init__(text)
+        self.passing = passing
+
+
 class Api:
-    """The API as the command line sees it; every problem ends the command with exit code 2."""
+    """The API as the command line sees it."""
 
-    def __init__(self, address: str, token_file: Path) -> None:
-        try:
-            token = read_secret(token_file)
-        except SecretError as error:
-            _give_up(str(error))
-        self._http = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=10.0)
+    def __init__(self, address: str, token_file: Path | None) -> None:
+        self._address, self._token_file = address, token_file
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The `data` of the answer."""
+    def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """The answer; a problem ends the command with exit code 2."""
         try:
-            answer = self._http.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            _give_up(f"{self._http.base_url}: {error or type(error).__name__}; is `tidegate api run` running there?")
+            return self.request(method, path, body)
+        except ApiError as error:
+            refuse(str(error))
+
+    def request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """The answer. Raises ApiError."""
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        try:
+            answer = httpx.request(method, self._address.rstrip("/") + path, json=body, headers=headers, timeout=10.0)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            why = f"{error or type(error).__name__}; is `tidegate api run` running there?"
+            raise ApiError(f"{self._address}: {why}", passing=True) from error
         if answer.is_error:
-            problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-            _give_up(f"{answer.status_code} {problem.get('title', '')}: {problem.get('detail', answer.text[:200])}")
-        return answer.json().get("data")
+            raise ApiError(_problem(answer), passing=answer.is_server_error)
+        return dict(msgspec.json.decode(answer.content))
+
+    def _token(self) -> str:
+        if self._token_file is None:
+            refuse("no token: give --token-file, or set TIDEGATE_TOKEN_FILE; `tidegate keys token FILE` makes one")
+        try:
+            return read_secret(self._token_file)
+        except (SecretError, UnicodeDecodeError) as error:
+            refuse(str(error))
+
+
+def _problem(answer: httpx.Response) -> str:
+    # RFC 9457, where the API speaks; whatever stands between may answer anything.
+    try:
+        told = msgspec.json.decode(answer.content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"{answer.status_code} {answer.reason_phrase}: {answer.text[:200]}"
+    mistakes = [f"{one.get('path')}: {one.get('message')}" for one in told.get("errors") or []]
+    return "\n".join(
+        [f"{answer.status_code} {told.get('title', '')}: {told.get('detail', '')}".rstrip(": "), *mistakes]
+    )
 
 
 @click.group()
@@ -50,20 +81,23 @@ class Api:
     "--token-file",
     envvar="TIDEGATE_TOKEN_FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
     help="File with the bearer token (environment: TIDEGATE_TOKEN_FILE).",
 )
 @click.pass_context
-def rollout(context: click.Context, address: str, token_file: Path) -> None:
-    """Start, watch and end rollouts through the API.
+def rollout(context: click.Context, address: str, token_file: Path | None) -> None:
+    """Start, watch and end rollouts through the API; judge them again from the log.
 
     \b
     Examples:
       export TIDEGATE_TOKEN_FILE=~/.config/tidegate/token
       tidegate rollout start plan.toml
       tidegate rollout gate firmware-2.3.0 --wait --exit-code
+      tidegate rollout replay analytics.toml firmware-2.3.0
     """
     context.obj = Api(address, token_file)
+
+
+rollout.add_command(replay)
 
 
 @rollout.command()
@@ -75,16 +109,22 @@ def start(api: Api, plan: Path) -> None:
         text = plan.read_text()
         body = msgspec.json.decode(text) if plan.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
-        _give_up(f"{plan}: {error}")
-    click.echo(msgspec.json.encode(api.ask("POST", "/v1/rollouts", body)).decode())
+        refuse(f"{plan}: {error}")
+    click.echo(msgspec.json.encode(api.ask("POST", "/v1/rollouts", body)["data"]).decode())
 
 
 @rollout.command("list")
 @click.pass_obj
 def list_command(api: Api) -> None:
-    """All rollouts, one JSON object a line."""
-    for item in api.ask("GET", "/v1/rollouts"):
-        click.echo(msgspec.json.encode(item).decode())
+    """All rollouts, the newest first, one JSON object a line."""
+    cursor = ""
+    while True:
+        page = api.ask("GET", f"/v1/rollouts?limit=1000&cursor={quote(cursor)}")
+        for item in page["data"]:
+            click.echo(msgspec.json.encode(item).decode())
+        cursor = page.get("next", "")
+        if not cursor:
+            return
 
 
 @rollout.command()
@@ -92,7 +132,7 @@ def list_command(api: Api) -> None:
 @click.pass_obj
 def end(api: Api, name: str) -> None:
     """End a rollout: its gate answers no more, nothing is rolled back."""
-    click.echo(msgspec.json.encode(api.ask("POST", f"/v1/rollouts/{name}/end")).decode())
+    click.echo(msgspec.json.encode(api.ask("POST", f"/v1/rollouts/{quote(name, safe='')}/end")["data"]).decode())
 
 
 @rollout.command()
@@ -104,22 +144,23 @@ def end(api: Api, name: str) -> None:
 @click.pass_obj
 def gate(api: Api, name: str, timeout_s: float, *, wait: bool, exit_code: bool, as_json: bool) -> None:
     """May this rollout go on?"""
-    for answer in _answers(api, name, timeout_s if wait else 0.0):
-        last = answer
-    click.echo(msgspec.json.encode(last).decode() if as_json else f"{last['verdict']}: {last['reason']}")
-    sys.exit(EXIT_CODES[last["verdict"]] if exit_code else 0)
+    try:
+        answer = _answer(api, f"/v1/gates/{quote(name, safe='')}", timeout_s if wait else 0.0)
+    except ApiError as error:
+        refuse(str(error))
+    click.echo(msgspec.json.encode(answer).decode() if as_json else f"{answer['verdict']}: {answer['reason']}")
+    sys.exit(EXIT_CODES[answer["verdict"]] if exit_code else 0)
 
 
-def _answers(api: Api, name: str, wait_s: float) -> Iterator[dict[str, Any]]:
+def _answer(api: Api, path: str, wait_s: float) -> dict[str, Any]:
     deadline = time.monotonic() + wait_s
     while True:
-        answer = api.ask("GET", f"/v1/gates/{name}")
-        yield answer
-        if answer["verdict"] != "inconclusive" or time.monotonic() > deadline:
-            return
-        time.sleep(POLL_S)
-
-
-def _give_up(text: str) -> Any:
-    click.echo(f"tidegate: {text}", err=True)
-    sys.exit(ERROR)
+        try:
+            answer = dict(api.request("GET", path)["data"])
+            if answer["verdict"] != "inconclusive" or time.monotonic() >= deadline:
+                return answer
+        except ApiError as error:
+            # Who waits for a day does not want to hear that the API was restarted meanwhile.
+            if not error.passing or time.monotonic() >= deadline:
+                raise
+        time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess
+from compose.processes.config import ApiProcess, EdgeProcess, IngestProcess, Process
 from dashboards.api.config import ApiConfigError, check_config
 from ingest.contract.topics import is_name
 from ingest.runtime.config import ConfigError, load_config
@@ -17,12 +17,11 @@ from ingest.runtime.secrets import SecretError, parse_public_key, read_secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from compose.processes.config import Process
     from ingest.runtime.gateways import GatewayConfig
     from ingest.runtime.log.open import LogConfig
     from ingest.runtime.store.config import StoreConfig
 
-T = TypeVar("T", EdgeProcess, IngestProcess, AnalyticsProcess, ApiProcess)
+T = TypeVar("T", bound=Process)
 
 SECRETS = frozenset({"password_file", "token_file", "secret_file", "key_file", "signing_key_file", "tls_key"})
 """Settings that name a file which only its owner may read. (`credentials_file` is read and judged by the listener.)"""

@@ -170,6 +170,8 @@ class IngestDoor:
         outcomes: list[Outcome] = []
         following = records[0].offset
         for record in records:
+            if self._draining.is_set():
+                break
             try:
                 outcomes.append(await self._passage.take(record))
             except DrainingError:

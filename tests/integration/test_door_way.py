@@ -58,6 +58,7 @@ async def test_one_trace_leads_from_the_gateway_to_the_account(house: DoorHouse,
     await house.stop()
     (span,) = house.spans.get_finished_spans()
     assert span.name == "ingest.batch"
+    assert span.parent is not None
     assert f"{span.context.trace_id:032x}" == TRACE.split("-")[1]
     assert f"{span.parent.span_id:016x}" == TRACE.split("-")[2]
     (record,) = (await house.log.read_compacted(ACCOUNTS)).values()

@@ -43,7 +43,7 @@ class Door:
             self.book.changed(account)
 
     def windows(self) -> dict[Window, tuple[int, int]]:
-        return {Window(place.start, w.width): (w.count, w.revision) for place, w in self.store.windows.items()}
+        return {Window(place.start, w.width): (w.samples, w.revision) for place, w in self.store.windows.items()}
 
 
 OPERATIONS = st.lists(

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from influxdb_client import Point, WritePrecision
+from influxdb_client.client.write import point
 
 from ingest.contract.batch import COLUMNS, DeviceRow, MetricRow, Origin, RollupBatch
 from ingest.runtime.store.line_protocol import encode_rows
 from ingest.runtime.store.tags import FIELDS, FLOAT_FIELDS, series_tags
 from tests.rollup_batches import balanced_entry
 
+POINT: Any = point.Point  # the client ships hardly a type
 TEXTS = st.text(st.sampled_from('ab é☃,= "\\#\n\t\r$_'), min_size=1, max_size=6)
 # Point leaves a key that ends in a backslash as it is, and InfluxDB then cannot read the line.
 LABEL_NAMES = st.one_of(st.sampled_from(["site", "device", "count", "time", "_x", "label_y", "zone"]), TEXTS).filter(
@@ -71,13 +72,13 @@ def test_lines_are_those_of_the_clients_point(batch: RollupBatch, data: st.DataO
 
 def oracle(batch: RollupBatch, row: int) -> str:
     values = {name: batch.column(name)[row].item() for name in COLUMNS}
-    point = Point("rollups").time(values["start"], WritePrecision.MS)
+    line = POINT("rollups").time(values["start"], "ms")
     tags = series_tags(batch.origin.site, batch.devices[values["device"]].device, batch.metrics[values["metric"]])
     for key, value in tags.items():
-        point.tag(key, value)
+        line.tag(key, value)
     for field in FIELDS:
-        point.field(field, values["sum"] / values["count"] if field == "mean" else values[field])
-    return str(point.to_line_protocol(precision=WritePrecision.MS))
+        line.field(field, values["sum"] / values["count"] if field == "mean" else values[field])
+    return str(line.to_line_protocol(precision="ms"))
 
 
 def parsed(line: str) -> tuple[str, dict[str, str | float], str]:

@@ -178,6 +178,15 @@ def test_cohorts_are_by_hardware_and_a_device_may_change_it() -> None:
         assert engine.step(fleet.batch(rng.normal(40, 1, (40, 1)), window)) == []
 
 
+def test_an_alarm_ends_although_the_device_has_become_another_kind() -> None:
+    values, fleet, engine = noise(QUIET + 30), Fleet(20), Engine(CONFIG)
+    values[QUIET : QUIET + 10, 0] += 20
+    decisions = run(engine, fleet.batches(values[: QUIET + 5]))
+    fleet.devices[0] = fleet.devices[0].__class__("d0", hardware="rev-c")
+    decisions += run(engine, fleet.batches(values[QUIET + 5 :], QUIET + 5))
+    assert changes(decisions)[-1] == (Change.CALMED, QUIET + 12)
+
+
 def test_tenants_share_nothing() -> None:
     fleet, engine = Fleet(20), Engine(CONFIG)
     ours, theirs = (fleet.batch(noise(1).T, 0).origin._replace(tenant=tenant) for tenant in ("ours", "theirs"))

@@ -25,7 +25,7 @@ def noted(guard: RevisionGuard, *rows: Row, seq: int, missing: int | None = MISS
 
 
 def kept(guard: RevisionGuard, *rows: Row, seq: int) -> list[int]:
-    return guard.sift(make_batch(rows, seq=seq)).rows.tolist()
+    return [int(row) for row in guard.sift(make_batch(rows, seq=seq)).rows]
 
 
 def test_first_revisions_need_no_memory() -> None:
