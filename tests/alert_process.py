@@ -1,4 +1,4 @@
-"""Alerts as processes that start at once: `python -m tests.alert_process FOLDER` forks one for each line `start` it reads.
+"""Alerts as processes that start at once: `python -m tests.alert_process` forks one for each line `start FOLDER` it reads.
 
 It answers with the process id. A line `wait` waits for the last one's end and answers with its wait status. The folder
 holds the log, the list of gateways and the configuration of alerts.
@@ -45,18 +45,19 @@ def answer(number: int) -> None:
     sys.stdout.flush()
 
 
-def nurse(folder: Path) -> None:
+def nurse() -> None:
     child = 0
     for line in sys.stdin:
-        if line.strip() == "wait":
+        verb, _, folder = line.strip().partition(" ")
+        if verb == "wait":
             answer(os.waitpid(child, 0)[1])
             continue
         child = os.fork()
         if child == 0:
-            asyncio.run(main(folder))
+            asyncio.run(main(Path(folder)))
             os._exit(0)
         answer(child)
 
 
 if __name__ == "__main__":
-    nurse(Path(sys.argv[1]))
+    nurse()

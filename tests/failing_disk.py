@@ -26,7 +26,7 @@ class FailingDisk(apsw.VFS):
         """The operation of that number will fail, counted from now."""
         self.operations, self.fail_at, self.error = 0, at, error
 
-    def xOpen(self, name: Any, flags: list[int]) -> Any:
+    def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802 - SQLite's own name
         return _File(self, name, flags)
 
     def operate(self) -> None:
@@ -40,10 +40,10 @@ class _File(apsw.VFSFile):
         super().__init__("", name, flags)
         self._disk = disk
 
-    def xWrite(self, data: Any, offset: int) -> None:
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - SQLite's own name
         self._disk.operate()
         super().xWrite(data, offset)
 
-    def xSync(self, flags: int) -> None:
+    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's own name
         self._disk.operate()
         super().xSync(flags)

@@ -106,10 +106,18 @@ class SmallFleet:
         bad: Release = BAD,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        registry = Registry([OLD, bad])
+        self.site, registry = site, Registry([OLD, bad])
         self.installs: dict[str, list[str]] = defaultdict(list)
         self.devices = [
-            self._device(f"d{index:02d}", site, address, keys, folder, tenant, registry, seed, interval_s)
+            self._device(
+                f"d{index:02d}",
+                agent=Agent(tenant=tenant, site=site, device=f"d{index:02d}", keys=keys, registry=registry),
+                address=address,
+                folder=folder,
+                registry=registry,
+                chance=random.Random(f"{seed}/{index}"),
+                interval_s=interval_s,
+            )
             for index in range(number)
         ]
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,16 +137,14 @@ class SmallFleet:
     def _device(
         self,
         name: str,
-        site: str,
+        *,
+        agent: Agent,
         address: BrokerAddress,
-        keys: Mapping[str, Ed25519PublicKey],
         folder: Path,
-        tenant: str,
         registry: Registry,
-        seed: int,
+        chance: random.Random,
         interval_s: float,
     ) -> Device:
-        chance = random.Random(f"{seed}/{name}")
         model = CountingModel(
             hardware="rev-a",
             group="pumps",
@@ -149,10 +155,10 @@ class SmallFleet:
         )
         model.installs = self.installs[name]
         return Device(
-            site=site,
+            site=self.site,
             name=name,
             model=model,
-            agent=Agent(tenant=tenant, site=site, device=name, keys=keys, registry=registry),
+            agent=agent,
             address=address,
             folder=folder,
             clock=CLOCK,

@@ -152,7 +152,7 @@ class House:
             settled = ledger["open"] == 0 and ledger["received"] >= received
             return settled and (await self.stored()).samples == ledger["rolled_up"] == ledger["stored"]
 
-        await until(closed, "the books are closed", lambda: self.told())
+        await until(closed, "the books are closed", self.told)
 
     def told(self) -> str:
         """What all workers wrote."""

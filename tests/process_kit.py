@@ -154,7 +154,7 @@ class Worker:
         async def is_ready() -> bool:
             return await self.reasons() == {}
 
-        await until(is_ready, f"{self.kind} is ready", lambda: self.told())
+        await until(is_ready, f"{self.kind} is ready", self.told)
 
     async def metrics(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         """Every value of /metrics by name and sorted labels."""
@@ -207,7 +207,7 @@ async def tidegate(*arguments: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-def toml(config: msgspec.Struct) -> str:
+def toml(config: msgspec.Struct | dict[str, Any]) -> str:
     """A configuration as a TOML file; what is None is left out."""
     return "".join(f"{name} = {_value(value)}\n" for name, value in _given(msgspec.to_builtins(config)))
 
@@ -217,7 +217,9 @@ def _value(value: Any) -> str:
         return "{" + ", ".join(f"{name} = {_value(inner)}" for name, inner in _given(value)) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_value(inner) for inner in value) + "]"
-    return msgspec.json.encode(value).decode()  # texts, numbers and truth are written alike in JSON and TOML
+    if isinstance(value, float):
+        return repr(value)
+    return msgspec.json.encode(value).decode()  # texts, whole numbers and truth are written alike in JSON and TOML
 
 
 def _given(settings: dict[str, Any]) -> list[tuple[str, Any]]:

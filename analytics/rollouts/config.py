@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import msgspec
 
 
@@ -18,6 +20,13 @@ class WebhookConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     most_wait_s: float = 300.0
     signature_header: str = "X-Tidegate-Signature"
     timestamp_header: str = "X-Tidegate-Timestamp"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be meant; the address may hold a secret and is not repeated whole."""
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"url is {self.url[:12]!r}…, expected http://… or https://…")
+        _require_positive(self, "timeout_s", "most_wait_s")
 
 
 class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,3 +53,18 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     group: str = "tidegate-gate"
     member: str = "gate-0"
     webhook: WebhookConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be meant."""
+        _require_positive(self, "tick_s", "gateway_patience_s", "save_s", "forget_s")
+        for field in ("settle_s", "verdict_s", "rollback_settle_s"):
+            if not getattr(self, field) >= 0:
+                raise ValueError(f"{field} is {getattr(self, field)}, expected at least 0 seconds")
+        if self.max_records < 1:
+            raise ValueError(f"max_records is {self.max_records}, expected at least 1")
+
+
+def _require_positive(config: msgspec.Struct, *fields: str) -> None:
+    for field in fields:
+        if not getattr(config, field) > 0:
+            raise ValueError(f"{field} is {getattr(config, field)}, expected more than 0 seconds")

@@ -76,6 +76,8 @@ async def _play(settings: DemoSettings, folder: Path, servers: Endpoints | None,
         theatre = await SystemTheatre.open(
             TENANT, SITES, PER_SITE, script, folder=folder, servers=servers, clock=clock, screen=screen, around=around
         )
+        if settings.keep:
+            screen.end(f"The page: {theatre.page()}", "bold")
         stage = Stage(theatre.look, clock)
         theatre.seconds = stage.seconds
         story = Story(script, theatre, stage, screen, clock)
@@ -91,6 +93,7 @@ async def _play(settings: DemoSettings, folder: Path, servers: Endpoints | None,
         else:
             screen.end(f"The loop did not close: {summary.missing or 'the books do not balance'}.", "bold red")
         if settings.keep:
+            theatre.fleet.start()
             screen.end(f"The page: {theatre.page()}   (Ctrl-C ends it)", "bold")
             await asyncio.Event().wait()
     return summary

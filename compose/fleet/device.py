@@ -58,7 +58,8 @@ class Device:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Live until stopped or bricked."""
+        """Live until stopped or bricked; may be run again."""
+        self._stopping.clear()
         await self._connect()
         following = self._clock.monotonic() + self._random.random() * self._interval_s
         while not self._stopping.is_set():

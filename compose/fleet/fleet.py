@@ -13,7 +13,7 @@ from compose.fleet.agent import Agent
 from compose.fleet.device import Device
 from compose.fleet.link import BrokerAddress
 from compose.fleet.machine import Machine
-from compose.fleet.model import DeviceModel
+from compose.fleet.model import DeviceModel, Power
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,8 +61,9 @@ class Fleet:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Switch everything on."""
-        runs = [self.machine.run(), *(device.run() for device in self.devices)]
+        """Switch everything on that is not bricked."""
+        working = [device for device in self.devices if device.model.power is not Power.BRICKED]
+        runs = [self.machine.run(), *(device.run() for device in working)]
         self._tasks = [asyncio.create_task(run) for run in runs]
 
     async def stop(self) -> None:

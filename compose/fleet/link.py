@@ -47,9 +47,10 @@ class DeviceLink:
         self._client.will_set(topic, payload, qos=1, retain=True)
 
     def connect(self) -> None:
-        """Connect and go on reconnecting. Blocks until the first connection stands or 10 s have passed."""
+        """Connect and go on trying. Blocks until the first connection stands or 10 s have passed."""
         self._connected.clear()
-        self._client.connect(self._address.host, self._address.port, keepalive=30)
+        # Not `connect`: a device that boots while its gateway is away must try again, not give up.
+        self._client.connect_async(self._address.host, self._address.port, keepalive=30)
         self._client.loop_start()
         self._connected.wait(10)
 

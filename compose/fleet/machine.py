@@ -51,7 +51,8 @@ class Machine:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Report every interval."""
+        """Report every interval until stopped; may be run again."""
+        self._stopping.clear()
         await asyncio.to_thread(self._link.connect)
         self._link.publish(device_topic(self.site, self.name, "state"), self._state(), retain=True)
         psutil.cpu_percent(None)  # the first reading has nothing to compare with

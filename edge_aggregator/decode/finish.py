@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,24 +33,22 @@ _REASONS = (
 def finish(found: Collected, tables: Tables) -> Decoded:
     """Check what was collected and sort it by series; what is refused is counted with its reason."""
     values, not_numbers = _numbers(found.values)
+    times, faults = _times(found, tables)
     sizes = np.array(found.sizes, np.int64)
-    times, old, negative, held = _times(found, tables)
-    refused = np.zeros(len(values), np.int8)
-    masks = (
-        np.abs(values) > GREATEST,
-        ~np.isfinite(values),
-        np.repeat(old, sizes),
-        np.repeat(negative, sizes),
-        not_numbers,
-    )
-    for code, mask in enumerate(masks, start=1):
-        refused[mask] = code
-    good = refused == 0
-    if not good.all():
-        _count_refused(refused, sizes, found)
-    series = np.array(found.series, np.int64)
-    skewed = int((np.repeat(held, sizes) & good).sum())
-    return Decoded(_sorted(series[good], np.repeat(times, sizes)[good], values[good]), _notes(found, skewed))
+    series, ts = np.array(found.series, np.int64), np.repeat(times, sizes)
+    beyond = ~(np.abs(values) <= GREATEST)  # true for NaN as well
+    if beyond.any() or not_numbers.any() or faults.old.any() or faults.negative.any():
+        masks = (
+            beyond,
+            ~np.isfinite(values),
+            np.repeat(faults.old, sizes),
+            np.repeat(faults.negative, sizes),
+            not_numbers,
+        )
+        refused = _refuse(masks, sizes, found)
+        series, ts, values = series[~refused], ts[~refused], values[~refused]
+    skewed = int(sizes[faults.held].sum())
+    return Decoded(_sorted(series, ts, values), _notes(found, skewed))
 
 
 def _numbers(values: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -64,31 +62,46 @@ def _numbers(values: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]
     return np.array(values, np.float64) + 0.0, bad
 
 
-def _times(
-    found: Collected, tables: Tables
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+class _Faults(NamedTuple):
+    """What is wrong with the timestamps, shape (parts,) each; those that are `held` have been corrected."""
+
+    old: NDArray[np.bool_]
+    negative: NDArray[np.bool_]
+    held: NDArray[np.bool_]
+
+
+def _times(found: Collected, tables: Tables) -> tuple[NDArray[np.int64], _Faults]:
     if found.times and max(found.times) > _FAR:
         found.times = [min(ts, _FAR) for ts in found.times]
     times, arrivals = np.array(found.times, np.int64), np.array(found.arrivals, np.int64)
-    old, negative = times < arrivals - tables.limits.max_age, times < 0
     held = times > arrivals + tables.limits.future_tolerance
+    faults = _Faults(times < arrivals - tables.limits.max_age, times < 0, held)
+    if held.any():
+        _hold(times, held, found, tables)
+    return times, faults
+
+
+def _hold(times: NDArray[np.int64], held: NDArray[np.bool_], found: Collected, tables: Tables) -> None:
     firsts = np.cumsum(found.sizes, dtype=np.int64) - np.array(found.sizes, np.int64)
-    for part in np.flatnonzero(held):
+    for part in np.flatnonzero(held).tolist():
         if found.sizes[part]:
             device = tables.names.series[found.series[firsts[part]]].device
-            times[part] = tables.give_time(device, int(arrivals[part]))
-    return times, old, negative, held
+            times[part] = tables.give_time(device, found.arrivals[part])
 
 
-def _count_refused(refused: NDArray[np.int8], sizes: NDArray[np.int64], found: Collected) -> None:
-    for code, count in enumerate(np.bincount(refused, minlength=len(_REASONS) + 1)[1:].tolist()):
+def _refuse(masks: tuple[NDArray[np.bool_], ...], sizes: NDArray[np.int64], found: Collected) -> NDArray[np.bool_]:
+    reasons = np.zeros(len(masks[0]), np.int8)
+    for code, mask in enumerate(masks, start=1):
+        reasons[mask] = code
+    for code, count in enumerate(np.bincount(reasons, minlength=len(_REASONS) + 1)[1:].tolist()):
         if count:
             found.rejected[_REASONS[code].value] += count
-    bad = np.flatnonzero(refused)
+    bad = np.flatnonzero(reasons)
     parts, firsts = np.unique(np.repeat(np.arange(len(sizes)), sizes)[bad], return_index=True)
     for part, first in zip(parts.tolist(), bad[firsts].tolist(), strict=True):
-        reason = _REASONS[refused[first] - 1].value
+        reason = _REASONS[reasons[first] - 1].value
         found.dead.add(found.origins[part], reason, f"series {found.series[first]}", found.arrivals[part])
+    return reasons > 0
 
 
 def _sorted(series: NDArray[np.int64], ts: NDArray[np.int64], value: NDArray[np.float64]) -> Samples:

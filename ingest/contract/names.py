@@ -67,13 +67,6 @@ INGEST_BATCHES = MetricSpec(
 INGEST_ROWS = MetricSpec(
     "tidegate_ingest_rows_total", "counter", ("outcome",), "Windows stored, superseded, removed or refused by the store."
 )
-INGEST_STORE_SECONDS = MetricSpec(
-    "tidegate_ingest_store_seconds",
-    "histogram",
-    (),
-    "Time until the store had taken a batch, waiting for it included.",
-    "The store is slow or away: `/readyz` says why; nothing is lost, batches wait in Kafka.",
-)
 INGEST_FORGOTTEN = MetricSpec(
     "tidegate_ingest_forgotten_windows_total",
     "counter",

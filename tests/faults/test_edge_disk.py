@@ -42,6 +42,7 @@ class Hand:
         self._clock = clock
         self.offered: list[Sample] = []
         self.acknowledged: list[Sample] = []
+        self.finished = asyncio.Event()
 
     async def run(self, intake: Intake) -> None:
         for sample in SAMPLES:
@@ -50,6 +51,7 @@ class Hand:
             intake.offer(Arrival(self.name, [message(sample)], 100, done.set))
             await done.wait()
             self.acknowledged.append(sample)
+        self.finished.set()
         await asyncio.Event().wait()
 
     def connected_since(self) -> float | None:
@@ -87,19 +89,10 @@ async def serve(folder: Path, hand: Hand, **changes: Any) -> None:
         downlink=hand,
         storage=Storage(NAME),
     )
-    stop = asyncio.Event()
-
-    async def stop_when_done() -> None:
-        while len(hand.acknowledged) < len(SAMPLES):
-            await asyncio.sleep(0.01)
-        stop.set()
-
-    watching = asyncio.create_task(stop_when_done())
     try:
         async with asyncio.timeout(60):
-            await run_until([edge], stop)
+            await run_until([edge], hand.finished)
     finally:
-        watching.cancel()
         await log.close()
 
 

@@ -22,3 +22,16 @@ def test_the_lock_pins_with_hashes_and_names_no_index() -> None:
     assert "--hash=sha256:" in lock
     assert "://" not in "\n".join(line for line in lock.splitlines() if not line.lstrip().startswith("#"))
     assert "--index-url" not in lock
+
+
+def test_documents_name_only_files_that_are_there() -> None:
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for document in documents:
+        named = re.findall(
+            r"`((?:tests|docs|ingest|edge_aggregator|analytics|dashboards|compose)/[\w./-]+\.\w+)`",
+            document.read_text(),
+        )
+        linked = re.findall(r"\]\(([\w./-]+)\)", document.read_text())
+        missing = [name for name in named if not (ROOT / name).exists()]
+        missing += [name for name in linked if not (document.parent / name).exists()]
+        assert not missing, f"{document.name}: {missing}"

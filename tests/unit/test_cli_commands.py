@@ -1,0 +1,332 @@
+"""The command line: helpful, and wrong input ends in one line that says what to do, with the exit code that scripts need."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import socket
+import stat
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from compose.cli.main import COMMANDS, tidegate
+from compose.embedded.credentials import Credentials, make_credentials
+from compose.embedded.settings import Places, Spans, analytics_config, api_config, edge_config, listening
+from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess, Process
+from ingest.contract.records import Outgoing, dead_letter
+from ingest.contract.topics import ROLLUPS, dead, every_topic
+from ingest.runtime.clock import SystemClock
+from ingest.runtime.log.open import LogConfig
+from ingest.runtime.log.sqlite import SqliteLog
+from ingest.runtime.observe import ObserveConfig
+from ingest.runtime.store.config import StoreConfig
+from tests.process_kit import toml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(tidegate, [str(argument) for argument in arguments])
+
+
+def refused(*arguments: object) -> str:
+    """One line or more on stderr, exit code 2, no traceback."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return result.stderr
+
+
+class Files:
+    """Good files of all four processes in one folder, to be spoilt."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.credentials: Credentials = make_credentials(folder / "secrets", "acme", ["north"])
+        places, log = Places(folder=str(folder)), LogConfig(path=str(folder / "log.db"))
+        store, gateways = StoreConfig(path=str(folder / "store.db")), self.credentials.gateways
+        edge = listening(edge_config("acme", "north", places, self.credentials, Spans()))
+        self.good: dict[str, Process] = {
+            "edge": EdgeProcess(log=log, edge=edge, observe=ObserveConfig()),
+            "ingest": IngestProcess(log=log, store=store, gateways=gateways, observe=ObserveConfig()),
+            "analytics": AnalyticsProcess(
+                log=log,
+                gateways=gateways,
+                analytics=analytics_config(places, Spans(), self.credentials, [], []),
+                observe=ObserveConfig(),
+            ),
+            "api": ApiProcess(log=log, store=store, gateways=gateways, api=api_config("acme", self.credentials)),
+        }
+
+    def write(self, kind: str, changes: dict[str, Any] | None = None) -> Path:
+        """`changes`: a setting's path to its value, "" taken out by None."""
+        tree = msgspec.to_builtins(self.good[kind])
+        for place, value in (changes or {}).items():
+            *tables, name = place.split(".")
+            table = tree
+            for step in tables:
+                table = table[int(step)] if isinstance(table, list) else table.setdefault(step, {})
+            table[name] = value
+        path = self.folder / f"{kind}.toml"
+        path.write_text(toml(tree))
+        return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage: tidegate" in result.output
+    assert command or all(name in result.output for name in COMMANDS)
+
+
+def test_the_commands_within_explain_themselves() -> None:
+    context = click.Context(tidegate)
+    for name in COMMANDS:
+        group = tidegate.get_command(context, name)
+        for within in group.commands if isinstance(group, click.Group) else ():
+            shown = run(name, within, "--help")
+            assert shown.exit_code == 0, (name, within)
+            assert len(shown.output.splitlines()) > 4
+
+
+@pytest.mark.parametrize("kind", ["edge", "ingest", "analytics", "api"])
+def test_good_files_are_good(files: Files, kind: str) -> None:
+    result = run("check", kind, files.write(kind))
+    assert result.exit_code == 0, result.output
+    assert json.loads(run("check", kind, files.folder / f"{kind}.toml", "--json").output) == {"ok": True, "error": ""}
+
+
+MISTAKES: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("edge", {"edge.widow_s": 1.0}, ["edge.widow_s", "unknown setting", "did you mean `window_s`?"]),
+    ("edge", {"edge.window_s": "ten"}, ["edge.window_s", "Expected `float`", "found: 'ten'"]),
+    ("edge", {"edge.lease_s": -1.0}, ["edge: lease_s is -1.0", "more than 0"]),
+    ("edge", {"edge.lease_s": float("inf")}, ["edge.lease_s: found inf", "expected a finite number"]),
+    ("edge", {"edge.listener": None}, ["edge: neither [edge.broker] nor [edge.listener]"]),
+    ("edge", {"edge.listener.host": "0.0.0.0"}, ["edge.listener: host is '0.0.0.0'", "credentials_file"]),  # noqa: S104 - refused
+    ("edge", {"edge.broker": {"client_id": "g", "topics": ["$share/a/b"]}}, ["edge.broker", "shared subscription"]),
+    ("edge", {"edge.centre_keys": ["nonsense"]}, ["edge.centre_keys[0]", "base64 of 32 bytes", "keys generate"]),
+    ("edge", {"tracing.otlp_endpoint": "collector:4318"}, ["tracing: otlp_endpoint is 'collector:4318'", "http://"]),
+    ("edge", {"observe.host": "0.0.0.0"}, ["observe.host 0.0.0.0", "tls_certificate"]),  # noqa: S104 - refused
+    ("edge", {"observe.port": 70_000}, ["observe.port: found 70000", "0 to 65535"]),
+    ("ingest", {"log.kind": "kafak"}, ["log.kind: found 'kafak'", "one of kafka, sqlite", "did you mean `kafka`?"]),
+    ("ingest", {"log.path": ""}, ["log.path: missing", "the file of the embedded log"]),
+    ("ingest", {"log.paht": "x"}, ["log.paht: unknown setting", "did you mean `path`?"]),
+    ("ingest", {"log.kind": "kafka", "log.bootstrap": "nowhere"}, ["log.bootstrap: found 'nowhere'", "host:port"]),
+    ("ingest", {"store.kind": "influxdb"}, ["store.url: missing", "store.org: missing", "store.token_file: missing"]),
+    ("ingest", {"store.timeout_s": 0.0}, ["store.timeout_s", "> 0"]),
+    ("ingest", {"ingest.max_records": 0}, ["ingest.max_records", ">= 1"]),
+    ("ingest", {"gateways.0.public_key": "AAAA"}, ["gateways[0].public_key", "base64 of 32 bytes"]),
+    ("ingest", {"gateways.0.site": "no/such"}, ["gateways[0].site: found 'no/such'"]),
+    ("ingest", {"gateways": None}, ["gateways: missing", "config init"]),
+    ("analytics", {"analytics.detect.min_windows": 1}, ["analytics.detect", "min_windows"]),
+    ("analytics", {"analytics.gate.tick_s": 0.0}, ["analytics.gate: tick_s is 0.0", "more than 0"]),
+    ("analytics", {"analytics.gate.max_records": 0}, ["analytics.gate: max_records is 0", "at least 1"]),
+    (
+        "analytics",
+        {"analytics.gate.webhook": {"url": "ftp://x", "secret_file": "s"}},
+        ["analytics.gate.webhook", "http"],
+    ),
+    (
+        "analytics",
+        {"analytics.alerts.site_dark.severity": "awful"},
+        ["analytics.alerts.site_dark", "'awful'", "critical"],
+    ),
+    ("analytics", {"signing_key_file": "x"}, ["signing_key_file: unknown", "`analytics.gate.signing_key_file`"]),
+    ("api", {"api.tokens.0.scopes": ["raed"]}, ["api.tokens[0].scopes[0]: found 'raed'", "did you mean `read`?"]),
+    ("api", {"api.tokens.0.sha256": "abc"}, ["api.tokens[0].sha256", "64"]),
+    ("api", {"api.host": "0.0.0.0"}, ["api.host: 0.0.0.0", "tls_certificate"]),  # noqa: S104 - refused
+]
+
+
+@pytest.mark.parametrize(("kind", "changes", "told"), MISTAKES, ids=lambda value: str(value)[:60])
+def test_a_mistake_is_told_with_its_path(files: Files, kind: str, changes: dict[str, Any], told: list[str]) -> None:
+    path = files.write(kind, changes)
+    text = refused("check", kind, path)
+    assert all(f"{path}: " in line for line in text.splitlines())
+    assert all(part in text for part in told), text
+    answer = run("check", kind, path, "--json")
+    assert answer.exit_code == 2
+    assert json.loads(answer.output)["error"] in text.replace("tidegate: ", "")
+    assert refused(kind, "run", path) == text
+
+
+def test_every_contradiction_is_told_at_once(files: Files) -> None:
+    path = files.write("api", {"log.path": "", "store.path": "", "api.tokens.0.sha256": "abc"})
+    assert len(refused("check", "api", path).splitlines()) == 3
+
+
+@pytest.mark.parametrize("content", ["[log\n", "log = 1\n", "\udc80"])
+def test_what_is_no_configuration_is_said(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert str(path) in refused("check", "edge", path)
+    assert "cannot be read" in refused("check", "edge", tmp_path / "none.toml")
+
+
+def test_a_missing_key_is_told_before_anything_starts(files: Files) -> None:
+    files.credentials.gateway_key("north").unlink()
+    text = refused("edge", "run", files.write("edge"))
+    assert "edge.key_file" in text
+    assert "cannot be read: No such file" in text
+    assert len(text.splitlines()) == 1
+    assert not (files.folder / "edge-north").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret", "setting"),
+    [("edge", "north.pem", "edge.key_file"), ("analytics", "centre.pem", "analytics.gate.signing_key_file")],
+)
+def test_a_secret_that_others_can_read_is_refused(files: Files, kind: str, secret: str, setting: str) -> None:
+    (files.credentials.folder / secret).chmod(0o644)
+    text = refused(kind, "run", files.write(kind))
+    assert f"{setting}: " in text
+    assert "chmod 600" in text
+    assert len(text.splitlines()) == 1
+
+
+def test_a_password_for_kafka_must_be_private_as_well(files: Files) -> None:
+    password = files.folder / "password"
+    password.write_text("s3cret")
+    password.chmod(0o644)
+    kafka = {
+        "log.kind": "kafka",
+        "log.bootstrap": "127.0.0.1:1",
+        "log.username": "u",
+        "log.password_file": str(password),
+    }
+    text = refused("ingest", "run", files.write("ingest", kafka))
+    assert "log.password_file" in text
+    assert "chmod 600" in text
+    assert "s3cret" not in text
+
+
+def test_a_key_that_is_none_is_told(files: Files) -> None:
+    key = files.credentials.gateway_key("north")
+    key.write_text("-----BEGIN NOTHING-----")
+    assert "expected an Ed25519 private key in PEM" in refused("edge", "run", files.write("edge"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [("edge", "observe.port"), ("edge", "edge.listener.port"), ("ingest", "observe.port"), ("api", "api.port")],
+)
+def test_an_address_in_use_is_told(files: Files, kind: str, setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = refused(kind, "run", files.write(kind, {setting: port}))
+    told = [line for line in text.splitlines() if "stopping" not in line]
+    assert len(told) == 1
+    assert f"127.0.0.1:{port}" in told[0]
+    assert "Address already in use" in told[0]
+
+
+def test_a_folder_that_cannot_be_used_is_a_failure_in_one_line(files: Files) -> None:
+    (files.folder / "edge-north").write_text("a file where a folder belongs")
+    result = run("edge", "run", files.write("edge"))
+    assert result.exit_code == 1
+    assert "Traceback" not in result.stderr
+    assert "edge-north" in result.stderr
+
+
+def test_keys_are_made_once_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "gateway.pem"
+    made = run("keys", "generate", path)
+    assert made.exit_code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(base64.b64decode(made.output.split('"')[1])) == 32
+    assert run("keys", "generate", path).output == made.output
+    path.chmod(0o640)
+    assert "chmod 600" in refused("keys", "generate", path)
+    assert str(path) in refused("keys", "generate", path / "below")
+
+
+def test_a_token_is_made_once_and_only_its_digest_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    made = run("keys", "token", path)
+    assert made.exit_code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert made.output == f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}"\n'
+    assert path.read_text() not in made.output
+    assert "exists" in refused("keys", "token", path)
+    assert "cannot be written" in refused("keys", "token", path / "below")
+
+
+def test_the_status_of_a_gateway_that_never_ran(files: Files) -> None:
+    result = run("edge", "status", files.write("edge"))
+    assert result.exit_code == 1
+    assert "has it ever run?" in result.stderr
+
+
+def test_dead_letters_are_listed_explained_and_replayed(files: Files) -> None:
+    config = files.write("ingest")
+    assert run("dead", "list", config).exit_code == 1  # looking does not create what is not there
+    assert not (files.folder / "log.db").exists()
+    asyncio.run(leave_letters(files.folder / "log.db"))
+    listed = run("dead", "list", config)
+    assert listed.exit_code == 0
+    assert ["unknown_gateway" in line for line in listed.output.splitlines()] == [True, False]
+    told = [json.loads(line) for line in run("dead", "list", config, "--json").output.splitlines()]
+    assert [letter["reason"] for letter in told] == ["unknown_gateway", "malformed"]
+    explained = run("dead", "explain", config, told[0]["offset"])
+    assert "add the gateway under [[gateways]]" in explained.output
+    assert run("dead", "explain", config, 99).exit_code == 1
+    assert run("dead", "replay", config, "--reason", "unknown_gateway").output == "1 replayed\n"
+    assert asyncio.run(values(files.folder / "log.db")) == [b"one", b"two", b"one"]
+
+
+async def leave_letters(path: Path) -> None:
+    log = SqliteLog(path, SystemClock())
+    await log.ensure_topics(every_topic())
+    await log.append([Outgoing(ROLLUPS, b"north", b"one"), Outgoing(ROLLUPS, b"north", b"two")])
+    for record, reason in zip(await read(log), ("unknown_gateway", "malformed"), strict=True):
+        await log.append([dead_letter(record, reason, "detail", dead(ROLLUPS))])
+    await log.close()
+
+
+async def values(path: Path) -> list[bytes | None]:
+    log = SqliteLog(path, SystemClock())
+    found = [record.value for record in await read(log)]
+    await log.close()
+    return found
+
+
+async def read(log: SqliteLog) -> list[Any]:
+    consumer = await log.subscribe((ROLLUPS,), group=None, member="reader")
+    found = await consumer.poll(100, 1.0)
+    await consumer.close()
+    return found
+
+
+def test_a_log_that_is_wrongly_named_is_told(files: Files) -> None:
+    path = files.write("ingest", {"log.path": ""})
+    assert "log.path: missing" in refused("dead", "list", path)
+    assert "log.path: missing" in refused("rollout", "replay", path, "fw")
+    assert "log: missing" in refused("dead", "list", files.write("api", {"log": None}))
+
+
+def test_rollouts_need_a_token_and_an_api(tmp_path: Path) -> None:
+    assert "TIDEGATE_TOKEN_FILE" in refused("rollout", "list")
+    token, plan = tmp_path / "token", tmp_path / "plan.toml"
+    assert run("keys", "token", token).exit_code == 0
+    options = ("rollout", "--api", "http://127.0.0.1:1", "--token-file", token)
+    assert "is `tidegate api run` running there?" in refused(*options, "gate", "fw")
+    assert "No such file" in refused(*options, "start", plan)
+    plan.write_text("rollout = ")
+    assert str(plan) in refused(*options, "start", plan)
+    token.chmod(0o644)
+    assert "chmod 600" in refused(*options, "list")
