@@ -66,7 +66,7 @@ class Log(Protocol):
         ...
 
     async def append(self, records: Sequence[Outgoing]) -> None:
-        """Append all, in order per key; durable on return. After an error some may have been appended: append again.
+        """Append all, in order for keys that are equal up to their first slash; durable on return. After an error some may have been appended: append again.
 
         Raises LogUnavailableError, RecordTooLargeError.
         """

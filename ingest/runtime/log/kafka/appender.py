@@ -10,6 +10,7 @@ from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed, RecordList
 
 from ingest.runtime.log.kafka.errors import PATIENCE_S, finish, unavailable
 from ingest.runtime.log.limits import MAX_RECORD_BYTES
+from ingest.runtime.log.placement import place
 from ingest.runtime.log.port import LogUnavailableError, RecordTooLargeError
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Appender:
             enable_idempotence=True,
             acks="all",
             compression_type="zstd",
+            partitioner=lambda key, partitions, _available: place(key, sorted(partitions)),
             max_request_size=MAX_RECORD_BYTES + 1024,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=round(PATIENCE_S * 1000),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ingest.contract.records import Headers, Record
+from ingest.runtime.log.placement import place
 from ingest.runtime.log.sqlite.file import OFFSET_BITS, transaction
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def append_records(db: apsw.Connection, records: Iterable[tuple[Topic, Outgoing]
     following: dict[int, int] = {}
     with transaction(db):
         for topic, record in records:
-            partition = topic.partitions[zlib.crc32(record.key) % len(topic.partitions)]
+            partition = place(record.key, topic.partitions)
             if partition.id not in following:
                 following[partition.id] = end_offset(db, partition)
             row = partition.row(following[partition.id])
