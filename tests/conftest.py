@@ -1,5 +1,11 @@
-"""What every test may ask for."""
+"""What every test may ask for, and how long the property tests look (`make prove`: longer)."""
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.servers"]
+
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("prove", deadline=None, print_blob=True, max_examples=5000)
+settings.load_profile("default")
