@@ -81,6 +81,9 @@ class Gateway:
     def lost(self, device: str, at: int) -> Outgoing:
         return self._say(device, at, DeviceChange.LOST, DeviceState.LOST)
 
+    def retired(self, device: str, at: int) -> Outgoing:
+        return self._say(device, at, DeviceChange.RETIRED, DeviceState.RETIRED)
+
     def beat(self, at: int) -> Outgoing:
         return self.fleet.beat(self.site, at)
 

@@ -134,6 +134,15 @@ class SmallFleet:
     def sent(self) -> int:
         return sum(device.sent for device in self.devices)
 
+    def told(self) -> str:
+        """How each device is."""
+        lines = []
+        for device, task in zip(self.devices, self._tasks, strict=True):
+            ended = task.exception() if task.done() and not task.cancelled() else ""
+            model = device.model
+            lines.append(f"{device.name}: {model.power} {model.firmware} {self.installs[device.name]} {ended!r}")
+        return "\n".join(lines)
+
     def _device(
         self,
         name: str,

@@ -36,6 +36,7 @@ from tests.process_kit import STOP_S, Commands, Worker, tidegate, toml, until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from analytics.detect.config import DetectConfig
     from compose.processes.config import Process
     from compose.stack.endpoints import Endpoints
     from ingest.contract.records import Record
@@ -59,6 +60,7 @@ class House:
         servers: Endpoints | None = None,
         spans: Spans = FAST,
         otlp: str = "",
+        detect: DetectConfig | None = None,
         edge_changes: dict[str, Any] | None = None,
     ) -> None:
         self.folder, self.servers, self.spans, self.clock = folder, servers, spans, SystemClock()
@@ -66,6 +68,7 @@ class House:
         self.inbox = OnCallInbox(self.credentials.webhook_secret)
         self.launcher: Launcher = launcher or Commands()
         self._places, self._otlp = Places(folder=str(folder)), TracingConfig(otlp_endpoint=otlp)
+        self._detect = detect
         self._ports = {kind: free_port() for kind in ("edge", "ingest", "analytics", "api", "devices")}
         self.edge = self._worker("edge", self._edge(edge_changes or {}))
         self.ingest = self._worker("ingest", self._ingest())
@@ -193,10 +196,11 @@ class House:
         )
         gate = msgspec.structs.replace(config.gate, settle_s=0.2, verdict_s=0.5, rollback_settle_s=6.0)
         alerts = msgspec.structs.replace(config.alerts, group_wait_s=0.2)
+        detect = self._detect or config.detect
         return AnalyticsProcess(
             log=log_config(self._places, self.servers),
             gateways=self.credentials.gateways,
-            analytics=msgspec.structs.replace(config, gate=gate, alerts=alerts),
+            analytics=msgspec.structs.replace(config, detect=detect, gate=gate, alerts=alerts),
             observe=self._observe("analytics"),
             tracing=self._otlp,
         )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 import msgspec
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
@@ -192,19 +193,10 @@ async def until(
 
 async def tidegate(*arguments: str) -> tuple[int, str, str]:
     """A whole command: exit code, stdout, stderr."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "compose.cli",
-        *arguments,
-        cwd=ROOT,
-        env=environment(),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), DEADLINE_S)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    from compose.cli.main import tidegate as command  # noqa: PLC0415 - this module's own processes load it themselves
+
+    result = await asyncio.to_thread(CliRunner().invoke, command, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
 
 
 def toml(config: msgspec.Struct | dict[str, Any]) -> str:

@@ -78,6 +78,11 @@ class AlertBook:
         self._forget(now)
         return [change for fingerprint in list(self.alerts) for change in self._advance(fingerprint, now)]
 
+    def end(self, is_over: Callable[[Alert], bool]) -> None:
+        """Of these alerts nothing will be said any more: they come to their end with the next tick."""
+        for alert in self.alerts.values():
+            alert.active = alert.active and not is_over(alert)
+
     def count(self, state: AlertState) -> int:
         """How many alerts are in this state."""
         return sum(alert.life.state is state for alert in self.alerts.values())

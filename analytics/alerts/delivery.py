@@ -79,16 +79,21 @@ class Delivery:
             sender.drain()
 
     async def run(self) -> None:
-        """Until drained."""
+        """Until drained. Raises apsw.Error when the outbox cannot be written."""
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._take())
                 for sender in self._senders:
                     tasks.create_task(sender.run())
+        except BaseExceptionGroup as group:
+            failure = _first(group)
         finally:
             for sender in self._senders:
                 await sender.notifier.close()
             await self._outbox.close()
+        if failure is not None:
+            raise failure
 
     async def _take(self) -> None:
         backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
@@ -145,6 +150,12 @@ class Delivery:
             await asyncio.wait_for(self._draining.wait(), seconds)
         except TimeoutError:
             return
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _trace(record: Record) -> str:

@@ -18,6 +18,7 @@ from ingest.contract.events import (
     AlertState,
     AnomalyEvent,
     DeviceEvent,
+    DeviceState,
     GatewayEvent,
     RollbackStatus,
     RolloutPlan,
@@ -30,7 +31,7 @@ from ingest.runtime.gateways import UnverifiedError
 from ingest.runtime.worker import StepResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from analytics.alerts.condition import Condition
     from analytics.alerts.config import AlertsConfig
@@ -114,11 +115,7 @@ class AlertsStage:
         gateways = {f"{known.tenant}/{known.site}/{known.gateway}" for known in self._gateways}
         self._sites.heard = {name: heard for name, heard in self._sites.heard.items() if name in gateways}
         sites = {f"{known.tenant}/{known.site}" for known in self._gateways}
-        for alert in self._book.alerts.values():
-            site = f"{alert.tenant}/{alert.labels['site']}" if "site" in alert.labels else ""
-            gateway = f"{site}/{alert.labels['gateway']}" if "gateway" in alert.labels else ""
-            is_served = (not site or site in sites) and (not gateway or gateway in gateways)
-            alert.active = alert.active and is_served
+        self._book.end(lambda alert: not _is_served(alert, sites, gateways))
 
     def _anomaly(self, record: Record, trace: str) -> Iterator[Condition]:
         event = self._read(record, AnomalyEvent)
@@ -140,6 +137,8 @@ class AlertsStage:
         event = self._gateways.read(record, DeviceEvent)
         if not is_name(event.device):
             raise UnverifiedError(BatchRejection.BAD_NAME, event.device[:64])
+        if event.state is DeviceState.RETIRED:
+            self._book.end(lambda alert: _is_of(alert, event))
         condition = rules.device_silent(event, trace, _order(record))
         if condition is not None:
             yield condition
@@ -190,6 +189,17 @@ class AlertsStage:
     def _show(self) -> None:
         for state in (AlertState.PENDING, AlertState.FIRING):
             self._telemetry.gauge(names.ALERTS_ACTIVE, self._book.count(state), state=state)
+
+
+def _is_served(alert: Alert, sites: Container[str], gateways: Container[str]) -> bool:
+    site = f"{alert.tenant}/{alert.labels.get('site')}"
+    gateway = f"{site}/{alert.labels.get('gateway')}"
+    return ("site" not in alert.labels or site in sites) and ("gateway" not in alert.labels or gateway in gateways)
+
+
+def _is_of(alert: Alert, device: DeviceEvent) -> bool:
+    place = (alert.tenant, alert.labels.get("site"), alert.labels.get("device"))
+    return place == (device.tenant, device.site, device.device)
 
 
 def _order(record: Record) -> Order:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import paho.mqtt.client as paho
@@ -22,47 +22,59 @@ class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
     password: str = ""
 
 
+class Message(NamedTuple):
+    """A message as it waits for its PUBACK."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+
+
 class DeviceLink:
-    """One connection. `on_command` is called on paho's thread with the payload of each command."""
+    """One connection at a time. `on_command` is called on paho's thread with the payload of each command."""
 
     def __init__(
         self, address: BrokerAddress, client_id: str, command_topic: str, on_command: Callable[[bytes], None]
     ) -> None:
-        self._address, self._command_topic = address, command_topic
-        self._unacknowledged: set[int] = set()
+        self._address, self._client_id, self._command_topic = address, client_id, command_topic
+        self._on_command = on_command
+        self._unacknowledged: dict[int, Message] = {}
         self._early: set[int] = set()
         self._lock = threading.Lock()
         self._connected = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
-        self._client.max_inflight_messages_set(20)
-        self._client.reconnect_delay_set(1, 5)
-        if address.username:
-            self._client.username_pw_set(address.username, address.password)
-        self._client.on_connect = self._on_connect
-        self._client.on_publish = self._on_publish
-        self._client.on_message = lambda _client, _data, message: on_command(bytes(message.payload))
+        self._will: tuple[str, bytes] | None = None
+        self._client = self._new_client()
 
     def will(self, topic: str, payload: bytes) -> None:
         """What the broker says for us when the connection breaks; takes effect at the next connection."""
-        self._client.will_set(topic, payload, qos=1, retain=True)
+        self._will = topic, payload
 
     def connect(self) -> None:
-        """Connect and go on trying. Blocks until the first connection stands or 10 s have passed."""
+        """Connect and go on trying. Blocks until the first connection stands or 10 s have passed.
+
+        What an earlier connection did not bring across is sent again: it has been waiting in flash.
+        """
         self._connected.clear()
+        with self._lock:
+            kept, self._unacknowledged = list(self._unacknowledged.values()), {}
+            self._early.clear()
+        self._client = self._new_client()
         # Not `connect`: a device that boots while its gateway is away must try again, not give up.
         self._client.connect_async(self._address.host, self._address.port, keepalive=30)
         self._client.loop_start()
         self._connected.wait(10)
+        for message in kept:
+            self.publish(message.topic, message.payload, retain=message.retain)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Queue one QoS 1 message."""
-        # Not under our lock: paho's thread holds its own while it waits for ours in `_on_publish`.
+        # NOT under our lock (a deadlock): paho's thread holds its own while it waits for ours in `_on_publish`.
         message = self._client.publish(topic, payload, qos=1, retain=retain)
         with self._lock:
             if message.mid in self._early:
                 self._early.discard(message.mid)
             else:
-                self._unacknowledged.add(message.mid)
+                self._unacknowledged[message.mid] = Message(topic, payload, retain)
 
     def unacknowledged(self) -> int:
         """Messages that wait for their PUBACK."""
@@ -85,6 +97,19 @@ class DeviceLink:
         """Die with the connection open, as a machine without power does: only silence tells."""
         self._client.loop_stop()
 
+    def _new_client(self) -> paho.Client:
+        # A client for each connection: paho's own does not let go of its sockets when it is started again.
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, clean_session=False)
+        client.max_inflight_messages_set(20)
+        client.reconnect_delay_set(1, 5)
+        if self._address.username:
+            client.username_pw_set(self._address.username, self._address.password)
+        if self._will:
+            client.will_set(*self._will, qos=1, retain=True)
+        client.on_connect, client.on_publish = self._on_connect, self._on_publish
+        client.on_message = lambda _client, _data, message: self._on_command(bytes(message.payload))
+        return client
+
     def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if not reason.is_failure:
             client.subscribe(self._command_topic, qos=1)
@@ -92,7 +117,5 @@ class DeviceLink:
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
         with self._lock:
-            if mid in self._unacknowledged:
-                self._unacknowledged.discard(mid)
-            else:
+            if self._unacknowledged.pop(mid, None) is None:
                 self._early.add(mid)

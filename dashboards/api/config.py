@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from ingest.contract.topics import is_name
-from ingest.runtime.observe import is_loopback
+from ingest.runtime.addresses import is_loopback
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_PORT = 65_535

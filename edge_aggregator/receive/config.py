@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 import msgspec
 
 from ingest.contract.topics import is_name
+from ingest.runtime.addresses import is_loopback
 
 DEFAULT_MAX_PACKET_BYTES = 1024 * 1024
 _LEAST_PACKET_BYTES = 1024
@@ -81,16 +80,6 @@ class ListenerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError(
                 f"host is {self.host!r}, which others can reach: give tls and credentials_file, or listen on 127.0.0.1"
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`; a name other than localhost is taken as reachable."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_port(port: int, least: int = 1) -> None:

@@ -80,7 +80,8 @@ def _corrections(late: LateWindows, ground: Ground, past: Past) -> Settled:
     then = recompute(spans, ground, since=past.position)
     changed = ~then.incomplete & ~then.now.same(then.before)
     revision = np.zeros(len(came), np.int64)
-    corrects = changed & (then.before.distinct > 0)  # a window that nobody had opened yet begins with its first revision
+    # A window that nobody had opened yet begins with its first revision.
+    corrects = changed & (then.before.distinct > 0)
     revision[corrects] = past.revisions(spans.only(corrects)) + 1
     endless = revision > MOST_REVISIONS
     able = ~then.incomplete & ~endless

@@ -65,7 +65,10 @@ INGEST_BATCHES = MetricSpec(
     "`tidegate dead list` explains dead letters and replays them.",
 )
 INGEST_ROWS = MetricSpec(
-    "tidegate_ingest_rows_total", "counter", ("outcome",), "Windows stored, superseded, removed or refused by the store."
+    "tidegate_ingest_rows_total",
+    "counter",
+    ("outcome",),
+    "Windows stored, superseded, removed or refused by the store.",
 )
 INGEST_FORGOTTEN = MetricSpec(
     "tidegate_ingest_forgotten_windows_total",

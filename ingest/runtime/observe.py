@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import socket
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from prometheus_client.exposition import choose_encoder
 
+from ingest.runtime.addresses import is_loopback
 from ingest.runtime.secrets import read_secret
 
 if TYPE_CHECKING:
@@ -51,14 +51,6 @@ class Answer(NamedTuple):
     status: int
     content_type: str
     body: bytes
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`; a name other than localhost is taken to be reachable by others."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:

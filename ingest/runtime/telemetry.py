@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ingest.contract.names import MetricSpec
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+
+FLUSH_S = 2.0
+"""How long the end of a process waits for a collector: spans are worth less than a stop in time."""
 
 
 class Telemetry:
@@ -63,8 +67,10 @@ class Telemetry:
             yield carrier["traceparent"]
 
     def close(self) -> None:
-        """Flush what is to be exported."""
-        self._provider.shutdown()
+        """Flush what is to be exported, as far as the collector takes it in time."""
+        flushing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        flushing.start()
+        flushing.join(FLUSH_S)
 
     def _metric(self, spec: MetricSpec, labels: dict[str, str]) -> Any:
         metric = self._metrics.get(spec.name)

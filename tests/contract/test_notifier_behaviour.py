@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 import hashlib
 import hmac
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -205,11 +208,19 @@ async def test_an_answer_without_end_is_read_to_its_beginning_only(
     await notifier.send(notification())  # the next one is not held up
 
 
-async def test_a_body_that_is_no_gzip_as_it_claims_changes_nothing(
-    make: Callable[..., Notifier], receiver: Receiver
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_small_answer_cannot_become_a_large_one(
+    make: Callable[..., Notifier], receiver: Receiver, status: int
 ) -> None:
-    receiver.answers.append(Answer(200, {"Content-Encoding": "gzip"}, b"no gzip at all"))
-    await make(receiver.url).send(notification())
+    receiver.answers.append(Answer(status, {"Content-Encoding": "gzip"}, gzip.compress(bytes(50_000_000))))
+    notifier = make(receiver.url)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(TemporarilyRefusedError):
+            await notifier.send(notification())
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
     assert receiver.requests[-1].headers["accept-encoding"] == "identity"
 
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from playwright.async_api import async_playwright, expect
 
+from compose.stack.packages import install_package
 from ingest.contract.events import AlertState, DeviceEvent, DeviceState, GuardKind, GuardVerdict, Outcome, RollbackPhase
 from tests.api_centre import (
     Centre,
@@ -38,9 +39,15 @@ PATIENCE_MS = 30_000
 PHONE = {"width": 390, "height": 844}
 
 
+def found_on_path() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 def chromium() -> str:
-    """Where the browser is: named in the environment, on PATH, or a failure that says what to install."""
-    named = os.environ.get("TIDEGATE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    """Where the browser is: named in the environment, on PATH, from the system's packages, or what to install."""
+    named = os.environ.get("TIDEGATE_CHROMIUM") or found_on_path()
+    if not named and install_package("chromium", os.environ, print):
+        named = found_on_path()
     if not named:
         pytest.fail("Chromium is missing: apt-get install chromium, or name its program in TIDEGATE_CHROMIUM")
     return named

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 60.0
 ROUNDS = int(os.environ.get("TIDEGATE_PROVE_ROUNDS", "2"))
-KILLS = 12
+KILLS = 8
 DEVICES = 6
 
 ILLNESSES = [Answer(), Answer(503), Answer(500, {"Retry-After": "0"}), Answer(how="hang_up"), Answer(how="hang")]

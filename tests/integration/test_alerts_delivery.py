@@ -19,7 +19,7 @@ from ingest.runtime.clock import SystemClock
 from ingest.runtime.health import Health
 from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.secrets import SecretError, write_secret
-from ingest.runtime.service import run_until
+from ingest.runtime.service import ServiceFailedError, run_until
 from ingest.runtime.telemetry import Telemetry
 from tests.alert_inbox import Inbox, told_by
 from tests.alert_world import TRACE, Fleet, anomaly
@@ -47,7 +47,7 @@ class House:
         return WebhookConfig(name=name, url=receiver.url, secret_file=str(self.folder / "secret"), **more)
 
     @asynccontextmanager
-    async def running(self, **config: Any) -> AsyncIterator[None]:
+    async def running(self, **config: Any) -> AsyncIterator[asyncio.Task[None]]:
         config = {"group_wait_s": 0.05, "tick_s": 0.02} | config
         services = build_alerts(
             AlertsConfig(**config),
@@ -61,7 +61,7 @@ class House:
         stop = asyncio.Event()
         running = asyncio.create_task(run_until(services, stop))
         try:
-            yield
+            yield running
         finally:
             stop.set()
             await running
@@ -194,6 +194,28 @@ async def test_a_disk_that_is_slow_does_not_hold_up_the_event_loop(house: House)
         other.execute("ROLLBACK")
         other.close()
         await inbox.until(lambda: "second" in inbox.devices())
+
+
+async def test_what_a_full_disk_could_not_take_comes_with_the_next_life(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullDisk(Outbox):
+        def queue(self, *_: object) -> None:
+            raise apsw.FullError("database or disk is full")
+
+    async def live_until_it_is_full(webhook: WebhookConfig) -> None:
+        async with house.running(webhooks=[webhook]) as running:
+            await house.report(ENTERED, "a")
+            await asyncio.wait({running}, timeout=DEADLINE_S)
+
+    async with Inbox() as inbox:
+        with monkeypatch.context() as patched:
+            patched.setattr("analytics.alerts.service.Outbox", FullDisk)
+            with pytest.raises(ServiceFailedError, match=r"alert delivery ended by itself: .*disk is full"):
+                await live_until_it_is_full(house.webhook(inbox))
+        async with house.running(webhooks=[house.webhook(inbox)]):
+            await _all_told(house, inbox)
+        assert inbox.devices() == {"a"}
 
 
 async def test_alertmanager_is_told_again_while_it_fires_and_when_it_has_ended(house: House) -> None:

@@ -112,6 +112,16 @@ def test_a_last_will_neither_begins_nor_ends_anything(fleet: Fleet, gateway: Gat
     assert not watched.feed(gateway.lost("north-01", T0))
 
 
+def test_of_a_retired_device_nothing_alarms_any_more(fleet: Fleet, gateway: Gateway) -> None:
+    watched = Watched(fleet)
+    watched.feed(anomaly("north-01", T0), gateway.silent("north-01", T0), anomaly("north-02", T0))
+    ended = watched.feed(gateway.retired("north-01", T0))
+    assert {(c.name, c.state, c.labels["device"]) for c in ended} == {
+        (rules.METRIC_ANOMALY, RESOLVED, "north-01"),
+        (rules.DEVICE_SILENT, RESOLVED, "north-01"),
+    }
+
+
 def test_what_a_gateway_sends_again_is_no_second_alert(fleet: Fleet, gateway: Gateway) -> None:
     watched = Watched(fleet)
     history = [gateway.silent("north-01", T0), gateway.returned("north-01", T0 + 1), gateway.silent("north-01", T0 + 2)]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from edge_aggregator.receive.config import BrokerConfig, ListenerConfig, is_loopback
+from edge_aggregator.receive.config import BrokerConfig, ListenerConfig
 from edge_aggregator.receive.mqtt.credentials import Credentials, read_credentials
+from ingest.runtime.addresses import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from ingest.contract.names import EDGE_DEVICES
+from ingest.runtime.addresses import is_loopback
 from ingest.runtime.health import Health
-from ingest.runtime.observe import ListenError, ObserveConfig, ObserveServer, is_loopback, listen
+from ingest.runtime.observe import ListenError, ObserveConfig, ObserveServer, listen
 from ingest.runtime.secrets import SecretError, write_secret
 from ingest.runtime.telemetry import Telemetry
 from tests.mqtt_tls import certificates

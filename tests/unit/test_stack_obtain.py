@@ -30,7 +30,7 @@ class Toaster:
     def __init__(self, found: Path | None = None, *, broken: bool = False) -> None:
         self.found, self.broken, self.built = found, broken, 0
 
-    def on_path(self, env: Mapping[str, str]) -> Path | None:  # noqa: ARG002 - the port's shape
+    def on_path(self, env: Mapping[str, str]) -> Path | None:
         return self.found
 
     def in_folder(self, folder: Path) -> Path:
@@ -39,7 +39,7 @@ class Toaster:
     def version_of(self, path: Path) -> Version:
         return parse_version(path.read_text()) if path.is_file() else ()
 
-    def build(self, folder: Path, work: Path, env: Mapping[str, str], say: Say) -> None:  # noqa: ARG002 - the port's shape
+    def build(self, folder: Path, work: Path, env: Mapping[str, str], say: Say) -> None:
         self.built += 1
         self.in_folder(folder).write_text("half a toaster" if self.broken else self.builds)
         if self.broken:

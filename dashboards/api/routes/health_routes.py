@@ -5,7 +5,8 @@ from litestar import Response, get
 from dashboards.api.config import Scope
 from dashboards.api.context import ApiRequest, context_of
 from dashboards.api.guards import OPEN, needs
-from ingest.runtime.observe import Answer, exposition, is_loopback, liveness, readiness
+from ingest.runtime.addresses import is_loopback
+from ingest.runtime.observe import Answer, exposition, liveness, readiness
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "via")
 

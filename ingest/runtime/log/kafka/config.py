@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from ingest.runtime.addresses import is_loopback
 from ingest.runtime.log.port import LogUnavailableError
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -83,16 +83,9 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def _all_loopback(self) -> bool:
-        return all(_is_loopback(address.rpartition(":")[0]) for address in self.addresses())
+        return all(is_loopback(address.rpartition(":")[0]) for address in self.addresses())
 
 
 def _is_address(address: str) -> bool:
     host, _, port = address.rpartition(":")
     return bool(host) and port.isdecimal()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -1,0 +1,36 @@
+"""What happens in a fleet, as records: one Struct per Kafka topic, JSON on the wire, unknown fields ignored."""
+
+from ingest.contract.events.accounts import AccountEvent
+from ingest.contract.events.alarms import AlertEvent, AlertState, AnomalyEvent, AnomalyStatus
+from ingest.contract.events.fleet import DeviceChange, DeviceEvent, DeviceState, GatewayEvent
+from ingest.contract.events.plans import Guard, GuardKind, PlanState, RollbackMode, RolloutPlan, Selection
+from ingest.contract.events.rollbacks import AckEvent, AckStatus, RollbackPhase, RollbackStatus
+from ingest.contract.events.verdicts import Arm, Evidence, EvidenceKind, GuardVerdict, Outcome, Verdict
+
+__all__ = [
+    "AccountEvent",
+    "AckEvent",
+    "AckStatus",
+    "AlertEvent",
+    "AlertState",
+    "AnomalyEvent",
+    "AnomalyStatus",
+    "Arm",
+    "DeviceChange",
+    "DeviceEvent",
+    "DeviceState",
+    "Evidence",
+    "EvidenceKind",
+    "GatewayEvent",
+    "Guard",
+    "GuardKind",
+    "GuardVerdict",
+    "Outcome",
+    "PlanState",
+    "RollbackMode",
+    "RollbackPhase",
+    "RollbackStatus",
+    "RolloutPlan",
+    "Selection",
+    "Verdict",
+]
