@@ -102,9 +102,10 @@ def _write_batches(rooms: Rooms, work: _Work, now: int, trace: str) -> None:
     batches = list(rooms.maker.make(work.settled.rollups, rooms.ledger, now))
     if work.heartbeat and rooms.ledger.untold():
         batches.append(rooms.maker.account(rooms.ledger, now))
+    last = 0
     for batch in batches:
-        rooms.state.outbox.put(Kind.ROLLUPS, now, rooms.records.batch(batch, now, trace))
-    rooms.state.revisions.add(work.settled.rollups)
+        last = rooms.state.outbox.put(Kind.ROLLUPS, now, rooms.records.batch(batch, now, trace))
+    rooms.state.revisions.add(work.settled.rollups, last)
 
 
 def _write_heartbeat(rooms: Rooms, moment: Moment, trace: str) -> None:
@@ -120,7 +121,7 @@ def _write_heartbeat(rooms: Rooms, moment: Moment, trace: str) -> None:
     )
     rooms.state.outbox.put(Kind.HEARTBEAT, moment.now, rooms.records.heartbeat(event, trace))
     rooms.heartbeat_at = moment.now
-    rooms.state.revisions.forget(rooms.windows.past)
+    rooms.state.revisions.forget(rooms.windows.past, rooms.state.outbox.gone())
 
 
 def _make_room(rooms: Rooms) -> None:

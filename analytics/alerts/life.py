@@ -61,7 +61,7 @@ def decide(last: Life, *, active: bool, now: int, rule: RuleConfig) -> tuple[Lif
 def _while_firing(last: Life, *, active: bool, now: int, rule: RuleConfig) -> tuple[Life, Change]:
     if active:
         # Seen again before it was over for long enough: it has fired all the while.
-        return msgspec.structs.replace(last, quiet_since=0), Change.NOTHING
+        return (msgspec.structs.replace(last, quiet_since=0) if last.quiet_since else last), Change.NOTHING
     quiet = last.quiet_since or now
     if now - quiet >= rule.keep_firing_s * 1000:
         ends_at = max(now, last.starts_at)

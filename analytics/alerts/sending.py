@@ -62,12 +62,14 @@ class Sender:
     async def _deliver(self) -> None:
         while not self._draining.is_set():
             self._queued.clear()
-            now = self._clock.now_ms()
-            due = await self._outbox.run(lambda outbox: outbox.next(self.notifier.name, now, self._group_wait_ms))  # noqa: B023 - it has run by the next round
+            due = await self._outbox.run(self._next)
             if due is not None:
                 await self._send(due)
             elif not self._draining.is_set():
                 await self._wait(self._queued, self._tick_s)
+
+    def _next(self, outbox: Outbox) -> Due | None:
+        return outbox.next(self.notifier.name, self._clock.now_ms(), self._group_wait_ms)
 
     async def _send(self, due: Due) -> None:
         try:

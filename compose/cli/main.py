@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "config": ("compose.cli.config", "config", "Print commented example configurations."),
     "check": ("compose.cli.config", "check", "Validate a configuration file."),
     "stack": ("compose.cli.stack", "stack", "Kafka, Mosquitto, InfluxDB and Alertmanager on loopback."),
+    "doctor": ("compose.cli.doctor", "doctor", "Examine a gateway and what it needs."),
     "dead": ("compose.cli.dead", "dead", "List, explain and replay dead letters."),
     "rollout": ("compose.cli.rollout", "rollout", "Start, watch and replay rollouts."),
     "keys": ("compose.cli.keys", "keys", "Make keys and tokens."),

@@ -53,13 +53,21 @@ class Outbox:
         # What may have been sent before a crash: a sent record must not be dropped and counted as lost.
         self._pinned = max((waiting.id for waiting in self.head()), default=0)
 
-    def put(self, kind: Kind, created: int, record: Outgoing) -> None:
-        """Add a record at the end."""
+    def put(self, kind: Kind, created: int, record: Outgoing) -> int:
+        """Add a record at the end; its id."""
         data = _ENCODER.encode(record)
         self._db.execute(
             "INSERT INTO outbox (kind, created, bytes, record) VALUES (?, ?, ?, ?)", (kind, created, len(data), data)
         )
         self.bytes, self.records = self.bytes + len(data), self.records + 1
+        return self._db.last_insert_rowid()
+
+    def gone(self) -> int:
+        """The id up to which no record waits any more."""
+        query = """SELECT coalesce((SELECT min(id) - 1 FROM outbox),
+            (SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)"""
+        row = self._db.execute(query).fetchone()
+        return int(row[0]) if row else 0
 
     def head(self) -> list[Waiting]:
         """The oldest records, at most `HEAD_RECORDS` and about `HEAD_BYTES`; at least one, if there is any."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS revisions (series INTEGER, start INTEGER, width INTEGER, revision INTEGER,
-    net INTEGER NOT NULL, PRIMARY KEY (series, start, width, revision)) WITHOUT ROWID;
+    net INTEGER NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (series, start, width, revision)) WITHOUT ROWID;
 """
 
 
@@ -43,12 +43,12 @@ class Revisions:
         found = [(self._db.execute(query, row).fetchone() or (0,))[0] for row in rows]
         return np.array(found, np.int64)
 
-    def add(self, rollups: Rollups) -> None:
-        """Remember the revisions among what is emitted."""
+    def add(self, rollups: Rollups, record: int) -> None:
+        """Remember the revisions among what is emitted; `record` is the id of the last record that they are in."""
         corrected = rollups.rows(rollups.revision > 0)
         columns = (corrected.series, corrected.start, corrected.width, corrected.revision, corrected.net)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        self._db.executemany("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?)", rows)
+        rows = [(*row, record) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        self._db.executemany("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def net(self, window: WindowId, revision: int) -> int:
         """The samples that go with a revision."""
@@ -69,11 +69,12 @@ class Revisions:
         self._db.execute(update, (net, *window, row[0]))
         return True
 
-    def forget(self, past: Callable[[Spans], NDArray[np.bool_]]) -> None:
-        """Forget the windows that `past` says are corrected no more."""
-        rows = list(self._db.execute("SELECT DISTINCT series, start, width FROM revisions"))
+    def forget(self, past: Callable[[Spans], NDArray[np.bool_]], sent: int) -> None:
+        """Forget the windows that `past` says are corrected no more, once all records up to `sent` are gone."""
+        query = "SELECT series, start, width FROM revisions GROUP BY 1, 2, 3 HAVING max(record) <= ?"
+        rows = list(self._db.execute(query, (sent,)))
         if rows:
             spans = Spans(*(np.array(column, np.int64) for column in zip(*rows, strict=True)))
             old = np.flatnonzero(past(spans)).tolist()
-            query = "DELETE FROM revisions WHERE series = ? AND start = ? AND width = ?"
-            self._db.executemany(query, [rows[index] for index in old])
+            remove = "DELETE FROM revisions WHERE series = ? AND start = ? AND width = ?"
+            self._db.executemany(remove, [rows[index] for index in old])

@@ -101,7 +101,7 @@ ALERT_DELIVERIES = MetricSpec(
     "tidegate_alert_deliveries_total",
     "counter",
     ("receiver", "outcome"),
-    "Notifications by outcome: delivered, retried, refused.",
+    "Notifications by outcome: delivered, retried, refused, parted (a refused group sent singly), repeat_failed.",
     "A receiver that refuses or is away: `/readyz` says why; nothing is lost, deliveries wait.",
 )
 ALERT_OUTBOX = MetricSpec("tidegate_alert_outbox", "gauge", ("receiver",), "Notifications that wait for delivery.")

@@ -43,9 +43,10 @@ async def run_until(services: Sequence[Service], stop: asyncio.Event) -> None:
         failed = [task for task in tasks if task.done()]
         for service in services:
             service.drain()
-        _, late = await asyncio.wait(tasks, timeout=DRAIN_S)
+        ended, late = await asyncio.wait(tasks, timeout=DRAIN_S)
         await _cancel(late)
-        _raise_first(failed)
+        # One that could not save while it was drained has failed as well.
+        _raise_first(failed + [task for task in ended if task.exception() is not None])
     finally:
         await _cancel({stopping, *(task for task in tasks if not task.done())})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -25,6 +25,7 @@ def samples(draw: st.DrawFn) -> Samples:
     )
 
 
+@settings(deadline=None)
 @given(samples())
 def test_columns_come_back_to_the_last_bit(columns: Samples) -> None:
     found = unpack(pack(columns))
@@ -33,11 +34,13 @@ def test_columns_come_back_to_the_last_bit(columns: Samples) -> None:
         assert mine.tobytes() == theirs.tobytes()
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.int64, counts))
 def test_integers_come_back(column: np.ndarray) -> None:
     assert unpack_integers(pack_integers(column)).tobytes() == column.tobytes()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_columns_or_an_error(data: bytes) -> None:
     try:
@@ -46,13 +49,16 @@ def test_any_bytes_are_columns_or_an_error(data: bytes) -> None:
         return
 
 
+@settings(deadline=None)
 @given(samples(), st.data())
 def test_cut_columns_are_an_error(columns: Samples, data: st.DataObject) -> None:
+    assume(len(columns.series))  # nothing that is cut is still nothing
     whole = pack(columns)
     with pytest.raises(CodecError):
         unpack(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
+@settings(deadline=None)
 @given(samples(), st.data())
 def test_no_flipped_bit_passes(columns: Samples, data: st.DataObject) -> None:
     notes = Notes(taken=5, rejected={"malformed": 1}, dead=[DeadLetter("t", b"x", "malformed", "", 5)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_aggregator.columns import Columns
@@ -18,6 +18,7 @@ blocks = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(blocks)
 def test_falls_are_those_of_the_naive_loop(story: list[list[tuple[int, str, int, int]]]) -> None:
     names = Names(Widths(10_000), max_devices=3, max_series=6)

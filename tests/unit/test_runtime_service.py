@@ -42,3 +42,18 @@ async def test_a_failure_drains_the_others_and_is_raised_with_its_name() -> None
     with pytest.raises(ServiceFailedError, match="failing ended by itself: the disk is gone"):
         await run_until([steady, Failing()], asyncio.Event())
     assert steady.drained
+
+
+class Unsaved(Steady):
+    name = "unsaved"
+
+    async def run(self) -> None:
+        await self.stop.wait()
+        raise OSError("the state cannot be saved")
+
+
+async def test_a_failure_while_draining_is_raised_too() -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, stop.set)
+    with pytest.raises(ServiceFailedError, match="unsaved ended by itself: the state cannot be saved"):
+        await run_until([Steady(), Unsaved()], stop)

@@ -1,0 +1,1 @@
+"""What `tidegate doctor` looks at."""
