@@ -94,6 +94,7 @@ class EdgeService:
         self._thread = OneThread(self.name)
         self._draining = asyncio.Event()
         self._core: Core | None = None
+        equipment.health.waiting(self.name, "starting: the journal is being read")
 
     def drain(self) -> None:
         """Take no more, commit and flush what was taken, send what can be sent, return from `run`."""
@@ -147,6 +148,7 @@ class EdgeService:
     ) -> None:
         for receiver in self.receivers:
             self._has.health.probe(f"{self.name} {receiver.name}", partial(_reason, receiver))
+        self._has.health.ready(self.name)
         main, sending = asyncio.create_task(pipeline.run()), asyncio.create_task(forwarder.run())
         others = [asyncio.create_task(work) for work in inward]
         stop = asyncio.create_task(self._draining.wait())

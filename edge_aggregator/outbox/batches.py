@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from edge_aggregator.names import UPTIME_METRIC
 from edge_aggregator.windows.rollups import Rollups, no_rollups
 from ingest.contract.batch import DeviceRow, MetricRow, Origin, RollupBatch
 from ingest.contract.batch_wire import encode_batch
@@ -83,7 +84,7 @@ class BatchMaker:
             created=now,
             historical=False,
             devices=devices,
-            metrics=[MetricRow(name.metric, labels=name.labels) for name in metrics],
+            metrics=[MetricRow(name.metric, kind=_kind(name.metric), labels=name.labels) for name in metrics],
             columns=columns,
             ledger=entry,
         )
@@ -109,3 +110,8 @@ class BatchMaker:
             return DeviceRow(name)
         attributes = record.history[version]
         return DeviceRow(name, attributes.firmware, attributes.hardware, attributes.group)
+
+
+def _kind(metric: str) -> str:
+    # A fall of the uptime is a reboot, which is told as one; nobody should take it for an anomaly as well.
+    return "counter" if metric == UPTIME_METRIC else "gauge"

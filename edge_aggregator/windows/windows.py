@@ -55,9 +55,9 @@ class Windows:
         """Take the samples of the block at `position`; how many of them are too old."""
         groups, horizon = self._groups(samples)
         closed = groups.start + groups.width <= horizon
-        # The whole window is too old or none of it: so no later correction can bring in what was rejected once.
-        behind = self.devices["watermark"][groups.device] - self._lateness_ms
-        too_old = closed & (groups.start + groups.width <= behind)
+        # A whole window is too old or none of it, and that only changes when windows close: no correction, not even one
+        # that is under way, can bring in what was rejected.
+        too_old = closed & (groups.start + groups.width <= horizon - self._lateness_ms)
         np.maximum.at(self.devices["watermark"], groups.device, groups.max_ts)
         late = closed & ~too_old
         if late.any():
@@ -85,8 +85,8 @@ class Windows:
 
     def past(self, spans: Spans) -> NDArray[np.bool_]:
         """Whether windows are too old to be corrected, shape (windows,)."""
-        watermark = self.devices["watermark"][self._names.columns["device"][spans.series]]
-        over: NDArray[np.bool_] = spans.end <= watermark - self._lateness_ms
+        horizon = self.devices["horizon"][self._names.columns["device"][spans.series]]
+        over: NDArray[np.bool_] = spans.end <= horizon - self._lateness_ms
         return over
 
     def samples(self) -> int:
