@@ -57,6 +57,8 @@ class House:
         folder: Path,
         launcher: Launcher | None = None,
         *,
+        tenant: str = TENANT,
+        site: str = SITE,
         servers: Endpoints | None = None,
         spans: Spans = FAST,
         otlp: str = "",
@@ -64,7 +66,8 @@ class House:
         edge_changes: dict[str, Any] | None = None,
     ) -> None:
         self.folder, self.servers, self.spans, self.clock = folder, servers, spans, SystemClock()
-        self.credentials = make_credentials(folder / "secrets", TENANT, [SITE])
+        self.tenant, self.site = tenant, site
+        self.credentials = make_credentials(folder / "secrets", tenant, [site])
         self.inbox = OnCallInbox(self.credentials.webhook_secret)
         self.launcher: Launcher = launcher or Commands()
         self._places, self._otlp = Places(folder=str(folder)), TracingConfig(otlp_endpoint=otlp)
@@ -114,7 +117,7 @@ class House:
 
     def store(self) -> Store:
         """The store itself; the caller closes it."""
-        return open_store(store_config(TENANT, self._places, self.servers))
+        return open_store(store_config(self.tenant, self._places, self.servers))
 
     async def records(self, *topics: str) -> list[Record]:
         """Everything that these topics hold now."""
@@ -137,7 +140,7 @@ class House:
         """Windows and samples in the store."""
         store = self.store()
         try:
-            return await store.totals(TENANT)
+            return await store.totals(self.tenant, self.site)
         finally:
             await store.close()
 
@@ -167,7 +170,7 @@ class House:
         return Worker(self.launcher, kind, path, f"http://{LOOPBACK}:{self._ports[kind]}", token)
 
     def _edge(self, changes: dict[str, Any]) -> EdgeProcess:
-        edge = edge_config(TENANT, SITE, self._places, self.credentials, self.spans)
+        edge = edge_config(self.tenant, self.site, self._places, self.credentials, self.spans)
         edge = msgspec.structs.replace(edge, flush_interval_s=0.1, commit_interval_s=0.02, **changes)
         if self.servers is None:
             edge = listening(edge)
@@ -183,7 +186,7 @@ class House:
     def _ingest(self) -> IngestProcess:
         return IngestProcess(
             log=log_config(self._places, self.servers),
-            store=store_config(TENANT, self._places, self.servers),
+            store=store_config(self.tenant, self._places, self.servers),
             gateways=self.credentials.gateways,
             ingest=IngestConfig(poll_s=0.1, store_retry_most_s=1.0),
             observe=self._observe("ingest"),
@@ -206,10 +209,10 @@ class House:
         )
 
     def _api(self) -> ApiProcess:
-        api = msgspec.structs.replace(api_config(TENANT, self.credentials), port=self._ports["api"])
+        api = msgspec.structs.replace(api_config(self.tenant, self.credentials), port=self._ports["api"])
         return ApiProcess(
             log=log_config(self._places, self.servers),
-            store=store_config(TENANT, self._places, self.servers),
+            store=store_config(self.tenant, self._places, self.servers),
             gateways=self.credentials.gateways,
             api=api,
             tracing=self._otlp,

@@ -7,12 +7,14 @@ imported, so that a life begins at once (`python -m tests.process_kit` is that p
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,6 +98,9 @@ class Nursery:
         for pid in list(self._running):
             os.kill(pid, signal.SIGKILL)
             self.wait(pid)
+
+    def end(self) -> None:
+        self.close()
         self._process.communicate()
 
     def _ask(self, question: dict[str, Any]) -> int:
@@ -104,6 +109,14 @@ class Nursery:
         self._process.stdin.write(msgspec.json.encode(question) + b"\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
+
+
+@cache
+def nursery() -> Nursery:
+    """One for all tests: what takes long is done once."""
+    made = Nursery()
+    atexit.register(made.end)
+    return made
 
 
 def environment() -> dict[str, str]:

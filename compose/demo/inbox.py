@@ -24,9 +24,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OnCallInbox:
-    """Listens on a free loopback port; takes only bodies whose HMAC-SHA256 over `{timestamp}:{body}` is right."""
+    """Listens on a loopback port, a free one unless it is named; takes only bodies whose HMAC-SHA256 over `{timestamp}:{body}` is right."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, port: int = 0) -> None:
         self.deliveries: list[Delivery] = []
         self._secret = secret.encode()
         inbox = self
@@ -41,7 +41,7 @@ class OnCallInbox:
             def log_message(self, *_: object) -> None:
                 """Say nothing: the demo's terminal belongs to the story."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property

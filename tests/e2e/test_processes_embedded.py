@@ -38,6 +38,7 @@ async def test_the_four_processes_are_one_system(tmp_path: Path) -> None:
             await somebody_falls_silent_and_returns(house, talker)
             await a_rollout_from_the_command_line(house)
             await the_metrics_speak(house)
+            await every_command_is_answered(house)
             await fleet.stop()
             sent = fleet.sent() + len(talker.said)
             await house.books_closed(sent)
@@ -54,6 +55,14 @@ async def everybody_is_known(house: House, number: int) -> None:
         return bool(fleet["states"].get("online", 0) == number)
 
     await until(known, f"{number} devices are known", house.told)
+
+
+async def every_command_is_answered(house: House) -> None:
+    async def answered() -> bool:
+        return bool((await house.account())["commands_waiting"] == 0)
+
+    # A device that is switched off while it installs would answer after its next boot only.
+    await until(answered, "the canaries have installed the release", house.told)
 
 
 async def somebody_falls_silent_and_returns(house: House, talker: Talker) -> None:

@@ -22,7 +22,7 @@ from ingest.contract.topics import ALERTS, ROLLUPS
 from ingest.runtime.store.port import SeriesQuery
 from tests.process_fleet import BAD, OLD, SmallFleet, Talker, rollout_plan
 from tests.process_house import SITE, TENANT, House
-from tests.process_kit import Nursery, tidegate, until
+from tests.process_kit import nursery, tidegate, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ async def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path: Path
     sys.stdout.write(f"seed {seed}, {KILLS} kills\n")
     chance = random.Random(seed)
     spans = Spans(window_s=0.5, lease_s=3.5, heartbeat_s=0.3, site_dark_s=60.0, idle_close_s=1.0)
-    async with House(tmp_path, Nursery(), spans=spans) as house:
+    async with House(tmp_path, nursery(), spans=spans) as house:
         await house.start()
         fleet = SmallFleet(SITE, house.broker, house.credentials.centre_keys(), tmp_path / "devices", seed=seed)
         talkers = [Talker(SITE, f"talker-{n}", house.broker, random.Random(seed * 10 + n)) for n in range(TALKERS)]
