@@ -28,10 +28,10 @@ test: $(READY) ## Every test, real servers included; installs what they need
 	@bash tests/run.sh $(BIN)
 
 test-embedded: $(READY) ## The quick tests that need no server
-	$(BIN)/pytest -q -m "not servers and not whole"
+	$(BIN)/pytest -q -n 3 --dist worksteal -m "not servers and not whole"
 
 test-servers: $(READY) ## The tests that need real servers
-	$(BIN)/pytest -q -m servers
+	$(BIN)/pytest -q -n 2 --dist loadfile -m servers
 
 check: $(READY) ## Formatting, lint, types, import rules
 	$(BIN)/ruff format --check .

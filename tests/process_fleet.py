@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from compose.fleet.agent import Agent
 from compose.fleet.device import Device
-from compose.fleet.model import DeviceModel
+from compose.fleet.model import DeviceModel, Happening
 from compose.fleet.release import Registry, Release
 from ingest.contract.topics import device_topic
 from ingest.runtime.clock import SystemClock
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 CLOCK = SystemClock()
 OLD = Release(version="2.2.0")
-BAD = Release(version="2.3.0", leak_percent_per_s={"rev-a": 40.0})
+BAD = Release(version="2.3.0", leak_percent_per_s={"rev-a": 150.0})
+DOWN_S = 0.6
 
 
 class Said(NamedTuple):
@@ -177,13 +178,21 @@ class SmallFleet:
 
 
 class CountingModel(DeviceModel):
-    """Remembers what it was made to install."""
+    """Remembers what it was made to install, and is soon back from whatever it does."""
 
     installs: list[str]
 
-    def install(self, version: str, now: float) -> Any:
+    def step(self, now: float) -> Happening | None:
+        happening = super().step(now)
+        if happening is Happening.CRASHED:
+            self._up_again_at = now + DOWN_S
+        return happening
+
+    def install(self, version: str, now: float) -> Happening:
         self.installs.append(version)
-        return super().install(version, now)
+        happening = super().install(version, now)
+        self._up_again_at = now + DOWN_S
+        return happening
 
 
 def rollout_plan(site: str, **changes: Any) -> dict[str, Any]:

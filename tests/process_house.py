@@ -150,15 +150,15 @@ class House:
         assert code == 0, err
         return dict(msgspec.json.decode(out))
 
-    async def books_closed(self, received: int = 0) -> None:
-        """Until every window has closed, every batch was sent, and the store has what was rolled up."""
+    async def books_closed(self, samples: int) -> None:
+        """Until so many different samples were rolled up, every window has closed, and the store has them all."""
 
         async def closed() -> bool:
             ledger = (await self.client.get("/v1/ledger"))["totals"]
-            settled = ledger["open"] == 0 and ledger["received"] >= received
-            return settled and (await self.stored()).samples == ledger["rolled_up"] == ledger["stored"]
+            settled = ledger["open"] == 0 and ledger["rolled_up"] == samples
+            return settled and (await self.stored()).samples == ledger["stored"] == samples
 
-        await until(closed, "the books are closed", self.told)
+        await until(closed, f"the books are closed over {samples} samples", self.told)
 
     def told(self) -> str:
         """What all workers wrote."""

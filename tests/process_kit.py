@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import cache
 from pathlib import Path
@@ -76,6 +77,7 @@ class Nursery:
 
     def __init__(self) -> None:
         self._running: set[int] = set()
+        self._asking = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.process_kit"],
             cwd=ROOT,
@@ -106,9 +108,10 @@ class Nursery:
     def _ask(self, question: dict[str, Any]) -> int:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(msgspec.json.encode(question) + b"\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        with self._asking:
+            self._process.stdin.write(msgspec.json.encode(question) + b"\n")
+            self._process.stdin.flush()
+            return int(self._process.stdout.readline())
 
 
 @cache

@@ -11,12 +11,12 @@ nice -n 5 "$programs/tidegate" stack obtain >"$obtained" 2>&1 &
 obtaining=$!
 
 status=0
-"$programs/pytest" -q -m "not servers" || status=1
+"$programs/pytest" -q -n 3 --dist worksteal -m "not servers" || status=1
 
 if ! wait "$obtaining"; then
   cat "$obtained" >&2
   echo "The servers that the other tests need could not be obtained: see above." >&2
   exit 1
 fi
-"$programs/pytest" -q -m servers || status=1
+"$programs/pytest" -q -n 2 --dist loadfile -m servers || status=1
 exit "$status"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +20,7 @@ from compose.processes.run import run_analytics, run_api, run_edge, run_ingest
 from ingest.runtime.config import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 T = TypeVar("T", bound=Process)
 CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
@@ -33,10 +36,23 @@ def _run(path: Path, kind: type[T], process: Callable[[T], Awaitable[None]]) -> 
     async def started() -> None:
         await process(config)
 
+    with _leaving_on_signals():
+        try:
+            asyncio.run(started())
+        except Exception as error:  # noqa: BLE001 - whatever ends a process is told in one line
+            end_process(path, error)
+
+
+@contextmanager
+def _leaving_on_signals() -> Iterator[None]:
+    # Until the services run and listen to signals themselves there is nothing to finish: being told to stop is no failure.
+    signals = (signal.SIGTERM, signal.SIGINT)
+    earlier = [signal.signal(number, lambda *_: sys.exit(0)) for number in signals]
     try:
-        asyncio.run(started())
-    except Exception as error:  # noqa: BLE001 - whatever ends a process is told in one line
-        end_process(path, error)
+        yield
+    finally:
+        for number, handler in zip(signals, earlier, strict=True):
+            signal.signal(number, handler)
 
 
 @click.group()

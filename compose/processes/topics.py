@@ -31,9 +31,15 @@ class TopicsService:
 
     async def run(self) -> None:
         """Create, then rest until drained."""
-        creating = asyncio.create_task(self._create())
-        await self._draining.wait()
-        creating.cancel()
+        creating, draining = asyncio.create_task(self._create()), asyncio.create_task(self._draining.wait())
+        try:
+            await asyncio.wait({creating, draining}, return_when=asyncio.FIRST_COMPLETED)
+            if creating.done():
+                await creating
+            await draining
+        finally:
+            creating.cancel()
+            draining.cancel()
 
     async def _create(self) -> None:
         backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DRAIN_S = 9.0
-"""How long services may drain: a stop takes at most ten seconds."""
+DRAIN_S = 7.5
+"""How long services may drain: with what is closed after them (log, store, spans) a stop takes at most ten seconds."""
 
 
 class Service(Protocol):

@@ -54,13 +54,13 @@ async def test_every_server_may_go_away_for_a_while(
             async with away(influxdb, (house.ingest, "store")):
                 pass
             async with receivers_away(house, alertmanager):
-                await somebody_falls_silent(house)
+                quiet = await somebody_falls_silent(house)
             async with away(kafka, *((worker, "log:") for worker in house.workers.values())):
                 assert_bounded(before, memory(house))
             talking.cancel()
             await until(lambda: settled(talkers), "everything is acknowledged", house.told)
             await on_call_hears_of_it(house)
-            await house.books_closed(sum(len(talker.said) for talker in talkers))
+            await house.books_closed(sum(len(talker.said) for talker in (*talkers, quiet)))
             assert_bounded(before, memory(house))
             await what_was_said_is_stored(house, talkers)
         finally:
@@ -127,7 +127,7 @@ async def receivers_away(house: House, alertmanager: RunningServer[Any]) -> Asyn
     await house.analytics.ready()
 
 
-async def somebody_falls_silent(house: House) -> None:
+async def somebody_falls_silent(house: House) -> Talker:
     quiet = Talker(SITE, "quiet", house.broker)
     quiet.say()
     await until(lambda: settled([quiet]), "it was heard", house.told)
@@ -138,6 +138,7 @@ async def somebody_falls_silent(house: House) -> None:
         return any(alert["labels"].get("device") == "quiet" and alert["state"] == "firing" for alert in alerts)
 
     await until(fired, "the alert fires", house.told)
+    return quiet
 
 
 async def on_call_hears_of_it(house: House) -> None:

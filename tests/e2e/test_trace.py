@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 EAGER = DetectConfig(min_windows=6, pooled_windows=20, own_windows=20, false_alerts_per_1k_series_day=100_000.0)
-STEADY = Spans(window_s=0.5, lease_s=4.0, heartbeat_s=0.3, site_dark_s=60.0, idle_close_s=1.0)
+STEADY = Spans(window_s=0.25, lease_s=4.0, heartbeat_s=0.3, site_dark_s=60.0, idle_close_s=1.0)
 
 
 class Collector:
@@ -116,7 +116,7 @@ async def talk(talkers: list[Talker], heating: asyncio.Event) -> None:
         for number, talker in enumerate(talkers):
             hot = 1e4 if heating.is_set() and number == 0 else 0.0
             talker.say(temperature_c=50.0 + chance.gauss(0.0, 0.5) + hot)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
 
 
 async def online(house: House, number: int) -> bool:

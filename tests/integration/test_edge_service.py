@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLOCK = SystemClock()
+HISTORICAL_S = 2.0
 
 
 class Device:
@@ -199,7 +200,7 @@ async def test_while_the_log_is_away_nothing_is_lost_and_readiness_says_so(tmp_p
     async with site(tmp_path) as here:
         uplink = Uplink(here.log)
         uplink.cut()
-        async with here.running(uplink, historical_after_s=0.5):
+        async with here.running(uplink, historical_after_s=HISTORICAL_S):
             device = await asyncio.to_thread(Device, "d", here.port)
             await reports([device], rounds=40)
             await eventually(
@@ -210,7 +211,9 @@ async def test_while_the_log_is_away_nothing_is_lost_and_readiness_says_so(tmp_p
             assert standing is not None
             assert standing.outbox_records > 0
             assert await here.records(ROLLUPS) == []
+            await asyncio.sleep(HISTORICAL_S)
             uplink.mend()
+            await eventually(lambda: _later(here.health.reasons() == {}))
             sent = await reports([device])
             await eventually(lambda: all_rolled_up(here, len(sent)))
             await eventually(lambda: _later(here.health.reasons() == {}))
