@@ -11,15 +11,17 @@ from edge_aggregator.storage import StorageFailedError, fatal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edge_aggregator.storage import Storage
+
 _FILE_NAME = "lock"
 
 
 class FolderLock:
     """Held until `release` or the end of the process, however it ends. Raises StorageFailedError when it is taken."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, storage: Storage) -> None:
         with fatal(f"opening {folder}"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            storage.make_folder(folder)
             self._handle = os.open(folder / _FILE_NAME, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

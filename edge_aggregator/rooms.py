@@ -77,7 +77,7 @@ class Rooms:
 def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: Storage) -> Rooms:
     """Open the files and restore what the newest checkpoint says. Raises StorageFailedError."""
     folder = Path(config.data_dir)
-    lock = FolderLock(folder)
+    lock = FolderLock(folder, storage)
     site = Site(config.tenant, config.site, config.gateway)
     names = Names(Widths.from_config(config), max_devices=config.max_devices, max_series=config.max_series)
     state = State(folder, storage)

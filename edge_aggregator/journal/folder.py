@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ class Folder:
 
     def __init__(self, path: Path, storage: Storage) -> None:
         self._path, self._storage = path, storage
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        storage.make_folder(path)
         found = (_NAME.fullmatch(entry.name) for entry in path.iterdir())
         self.firsts = sorted(int(match[1]) for match in found if match)
         self._open: dict[int, JournalFile] = {}
@@ -52,7 +51,7 @@ class Folder:
             self._close(self.firsts[-1])
         self.firsts.append(first)
         file = self.file(first)
-        self._sync()
+        self._storage.sync_folder(self._path)
         return file
 
     def file(self, first: int) -> JournalFile:
@@ -92,7 +91,7 @@ class Folder:
         """Unlink a file."""
         self._close(first)
         for path in self._with_log(first):
-            path.unlink(missing_ok=True)
+            self._storage.unlink(path)
         self.firsts.remove(first)
         self._sizes.pop(first, None)
 
@@ -110,16 +109,9 @@ class Folder:
         _LOG.error("journal file %s is beyond reading and was set aside: %s", self.path_of(first).name, error)
         for path in self._with_log(first):
             if path.exists():
-                path.rename(path.with_name(path.name + ".corrupt"))
+                self._storage.rename(path, path.with_name(path.name + ".corrupt"))
         self.firsts.remove(first)
 
     def _with_log(self, first: int) -> list[Path]:
         path = self.path_of(first)
         return [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
-
-    def _sync(self) -> None:
-        handle = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

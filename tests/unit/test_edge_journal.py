@@ -196,8 +196,8 @@ def test_notes_travel_with_the_block(tmp_path: Path) -> None:
 
 
 def test_one_process_per_folder(tmp_path: Path) -> None:
-    lock = FolderLock(tmp_path)
+    lock = FolderLock(tmp_path, Storage())
     with pytest.raises(StorageFailedError, match="in use by another edge aggregator"):
-        FolderLock(tmp_path)
+        FolderLock(tmp_path, Storage())
     lock.release()
-    FolderLock(tmp_path).release()
+    FolderLock(tmp_path, Storage()).release()
