@@ -15,6 +15,7 @@ import msgspec
 from compose.stack.cache import user_folder
 from compose.stack.errors import StackError
 from compose.stack.folder import StackFolder
+from compose.stack.go_recipe import PEERS
 from compose.stack.stack import ALL, down, obtain_programs, status, up
 
 if TYPE_CHECKING:
@@ -125,13 +126,20 @@ def down_command(folder: Path, names: tuple[str, ...], *, as_json: bool) -> None
 
 
 @stack.command("obtain", epilog=examples("tidegate stack obtain", "tidegate stack obtain --only influxdb"))
-@only_option
+@click.option(
+    "--only",
+    "names",
+    type=click.Choice((*ALL, *PEERS)),
+    multiple=True,
+    help=f"This program alone; may be repeated. [default: all but {' and '.join(PEERS)}]",
+)
 @json_option
 @told_plainly
 def obtain_command(names: tuple[str, ...], *, as_json: bool) -> None:
     """Fetch or build the servers' programs without starting any.
 
     InfluxDB is compiled when no binary is there, which takes some minutes; the result is kept in the user's cache.
+    Telegraf (a peer to measure against) and toxiproxy (faults of a network) are obtained only when they are named.
     """
     programs = obtain_programs(names or ALL, say)
     if as_json:

@@ -15,10 +15,12 @@ from compose.stack.alertmanager import Alertmanager
 from compose.stack.endpoints import Endpoints
 from compose.stack.errors import NotReady, StackError
 from compose.stack.folder import Plan, StackFolder
+from compose.stack.go_recipe import PEERS
 from compose.stack.influxdb import Influxdb
 from compose.stack.kafka import Kafka
 from compose.stack.launcher import start, wait_until_ready
 from compose.stack.mosquitto import Mosquitto
+from compose.stack.obtain import obtain
 from compose.stack.ports import free_port, is_free
 from compose.stack.process import end, find
 
@@ -53,11 +55,12 @@ def to_stderr(line: str) -> None:
 def obtain_programs(servers: Iterable[str] = ALL, say: Say = to_stderr) -> dict[str, Program | None]:
     """Programs of the servers that the environment does not name as running, obtained if need be. Raises CannotObtain.
 
-    None stands for a running server of somebody else.
+    None stands for a running server of somebody else. The peers are obtained only when they are named.
     """
-    env = os.environ
-    chosen = [SERVERS[name] for name in known(servers)]
-    return {server.name: None if server.named(env) else server.obtain(env, say) for server in chosen}
+    env, asked = os.environ, set(servers)
+    chosen = [SERVERS[name] for name in known(asked - PEERS.keys())]
+    programs = {server.name: None if server.named(env) else server.obtain(env, say) for server in chosen}
+    return programs | {name: obtain(recipe, env, say) for name, recipe in PEERS.items() if name in asked}
 
 
 def up(folder: Path, servers: Iterable[str] = ALL, say: Say = to_stderr) -> Endpoints:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from compose.stack.errors import CannotObtain
+from compose.stack.go_recipe import PEERS, TELEGRAF
 from compose.stack.kafka_recipe import KafkaRecipe
 from compose.stack.obtain import Program, obtain
 from compose.stack.packaged_recipes import ALERTMANAGER, MOSQUITTO
+from compose.stack.stack import ALL
 from compose.stack.tools import parse_version
 
 if TYPE_CHECKING:
@@ -162,3 +164,26 @@ def test_a_file_that_is_no_program_has_no_version(recipe: Toaster, tmp_path: Pat
 )
 def test_versions_are_read_from_what_programs_say(text: str, version: Version) -> None:
     assert parse_version(text) == version
+
+
+def test_a_go_program_is_stamped_with_its_version_so_that_the_cache_knows_it(tmp_path: Path) -> None:
+    go = tmp_path / "bin" / "go"
+    go.parent.mkdir()
+    # It "compiles" a script that tells the version which the linker was given.
+    go.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1" = version ]; then echo "go version go1.99.0"; exit; fi\n'
+        'echo "$@" > arguments\n'
+        "mkdir -p $GOBIN\n"
+        'stamp=$(echo "$3" | sed "s/.*Version=//")\n'
+        'printf "#!/bin/sh\\necho telegraf $stamp\\n" > $GOBIN/telegraf\n'
+        "chmod +x $GOBIN/telegraf\n"
+    )
+    go.chmod(0o755)
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": f"{go.parent}:/usr/bin:/bin"}
+    found = obtain(TELEGRAF, env, quiet)
+    assert (found.version, found.source) == (TELEGRAF.builds, "cached")
+
+
+def test_peers_are_no_servers_of_the_stack() -> None:
+    assert not set(PEERS) & set(ALL)
