@@ -57,6 +57,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     commit_interval_s: float = 0.1
     commit_bytes: int = _MIB
+    commit_samples: int = 65_536
     flush_interval_s: float = 1.0
     intake_bytes: int = 32 * _MIB
     max_payload_bytes: int = _MIB
@@ -104,6 +105,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             )
 
     def _check_sizes(self) -> None:
+        if self.commit_samples < 1:
+            raise ValueError(f"commit_samples is {self.commit_samples}, expected at least 1")
         for field, least in (("journal_file_bytes", 64 * 1024), ("outbox_bytes", 16 * 1024), ("commit_bytes", 1)):
             if getattr(self, field) < least:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least {least} bytes")

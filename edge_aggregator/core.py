@@ -45,11 +45,12 @@ class Core:
         self._committed: list[Block] = []
         recover(rooms)
 
-    def commit(self, taken: Iterable[Taken]) -> None:
-        """Make durable what arrived: when this returns, it may be acknowledged."""
+    def commit(self, taken: Iterable[Taken]) -> int:
+        """Make durable what arrived: when this returns, it may be acknowledged. How many samples there were."""
         decoded = decode(taken, self._rooms.tables)
         position = self._rooms.journal.append(decoded, self._rooms.names)
         self._committed.append(Block(position, *decoded))
+        return decoded.received()
 
     def step(self, listened: float) -> None:
         """Take what was committed into the windows."""

@@ -17,11 +17,19 @@ _ARRIVAL_BYTES = 256
 
 
 class EdgeIntake:
-    """The Intake that all receivers of a gateway share. `most_bytes` bounds what waits or is being committed."""
+    """The Intake that all receivers of a gateway share. `most_bytes` bounds what waits or is being committed.
 
-    def __init__(self, clock: Clock, *, most_bytes: int, commit_bytes: int, interval_s: float) -> None:
+    A commit is due after `interval_s`, at `commit_bytes`, at about `commit_samples`, or when a sender waits for it. How
+    many samples wait is judged by how many the messages of the last commit had.
+    """
+
+    def __init__(
+        self, clock: Clock, *, most_bytes: int, commit_bytes: int, commit_samples: int, interval_s: float
+    ) -> None:
         self._clock, self._most_bytes = clock, most_bytes
-        self._commit_bytes, self._interval_s = commit_bytes, interval_s
+        self._commit_bytes, self._commit_samples, self._interval_s = commit_bytes, commit_samples, interval_s
+        self._messages = self._held_messages = 0
+        self._samples_each = 1.0
         self._waiting: list[tuple[int, Arrival]] = []
         self._bytes = self._held = 0
         self._since = 0.0
@@ -41,7 +49,8 @@ class EdgeIntake:
         self._waiting.append((self._clock.now_ms(), arrival))
         self._bytes += arrival.size + _ARRIVAL_BYTES
         self.messages[arrival.receiver] += len(arrival.messages) + len(arrival.oversized)
-        if arrival.window_full or self._bytes >= self._commit_bytes:
+        self._messages += len(arrival.messages)
+        if arrival.window_full or self._bytes >= self._commit_bytes or self._many():
             self._full = True
             self.work.set()
         if not self.has_room():
@@ -69,12 +78,17 @@ class EdgeIntake:
         """Everything that waits; it goes on taking room until `release`."""
         taken, self._waiting = self._waiting, []
         self._held, self._bytes, self._full = self._bytes, 0, False
+        self._held_messages, self._messages = self._messages, 0
         return taken
 
-    def release(self) -> None:
-        """What was taken is committed."""
+    def release(self, samples: int) -> None:
+        """What was taken is committed: so many samples."""
         self._held = 0
+        self._samples_each = samples / max(1, self._held_messages)
         self._room.set()
+
+    def _many(self) -> bool:
+        return self._messages * self._samples_each >= self._commit_samples
 
 
 def as_taken(arrivals: list[tuple[int, Arrival]]) -> list[Taken]:

@@ -75,10 +75,10 @@ class Pipeline:
         if not arrivals:
             return
         begun = self._clock.monotonic()
-        await self._thread.run(self._core.commit, as_taken(arrivals))
+        samples = await self._thread.run(self._core.commit, as_taken(arrivals))
         for _, arrival in arrivals:
             arrival.committed()
-        self._intake.release()
+        self._intake.release(samples)
         self._meters.committed(self._clock.monotonic() - begun, self._intake.messages.items())
         self._intake.messages.clear()
         await self._thread.run(self._core.step, self._listened())

@@ -125,6 +125,7 @@ class EdgeService:
             has.clock,
             most_bytes=config.intake_bytes,
             commit_bytes=config.commit_bytes,
+            commit_samples=config.commit_samples,
             interval_s=config.commit_interval_s,
         )
         forwarder = self._forwarder(core)

@@ -16,10 +16,11 @@ from edge_aggregator.outbox.outbox import SCHEMA as OUTBOX_SCHEMA
 from edge_aggregator.outbox.outbox import Outbox
 from edge_aggregator.outbox.revisions import SCHEMA as REVISIONS_SCHEMA
 from edge_aggregator.outbox.revisions import Revisions
-from edge_aggregator.storage import StorageFailedError, fatal
+from edge_aggregator.storage import StorageFailedError, fatal, with_sum, without_sum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from edge_aggregator.names import Names
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 VERSION = 1
 FILE_NAME = "state.db"
+IF_DAMAGED = (
+    f"it is damaged: move {FILE_NAME}, {FILE_NAME}-wal and {FILE_NAME}-shm to another folder and start again, then "
+    "everything in the journal is worked up anew under a new boot"
+)
 
 _SCHEMA = (
     """
@@ -59,12 +64,20 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     devices: dict[str, bytes] = {}
 
 
+def read_progress(meta: Mapping[str, bytes]) -> Progress:
+    """The checkpoint among the values of `meta`. Raises apsw.CorruptError, msgspec.DecodeError."""
+    if "checkpoint" in meta:
+        return msgspec.msgpack.decode(without_sum(meta["checkpoint"]), type=Progress)
+    # Until version 1 it had no checksum of its own.
+    return msgspec.msgpack.decode(meta["progress"], type=Progress) if "progress" in meta else Progress()
+
+
 class State:
     """Not for several threads at once. Raises StorageFailedError when the file cannot be read or written."""
 
     def __init__(self, folder: Path, storage: Storage) -> None:
-        with fatal("opening the state"):
-            self._db = storage.open(folder / FILE_NAME, _SCHEMA)
+        with _reading():
+            self._db = storage.open(folder / FILE_NAME, _SCHEMA, checksums=True)
             self._check_version()
             self.boot = self._boot()
             self.outbox, self.revisions, self.commands = Outbox(self._db), Revisions(self._db), CommandTable(self._db)
@@ -73,11 +86,15 @@ class State:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, synced when left. Raises StorageFailedError."""
-        with fatal("writing the state"), self._db:
+        with fatal(f"writing {FILE_NAME}", IF_DAMAGED), self._db:
             yield
 
     def load_names(self, names: Names) -> dict[int, bytes]:
         """Teach `names` what is known; the devices' records by id."""
+        with _reading():
+            return self._load_names(names)
+
+    def _load_names(self, names: Names) -> dict[int, bytes]:
         records = {}
         for number, name, record in self._db.execute("SELECT id, name, record FROM devices"):
             names.define_device(int(number), str(name))
@@ -90,8 +107,8 @@ class State:
 
     def load_progress(self) -> Progress:
         """As saved last; the beginning when nothing was saved."""
-        value = self._get("progress")
-        return msgspec.msgpack.decode(value, type=Progress) if value else Progress()
+        with _reading():
+            return read_progress(dict(self._db.execute("SELECT name, value FROM meta")))
 
     def save_names(self, names: Names, changed_series: Iterable[int] = ()) -> None:
         """Save devices and series that are new. Within a transaction."""
@@ -111,7 +128,7 @@ class State:
 
     def save_progress(self, progress: Progress) -> None:
         """Save the checkpoint. Within a transaction."""
-        self._set("progress", msgspec.msgpack.encode(progress))
+        self._set("checkpoint", with_sum(msgspec.msgpack.encode(progress)))
 
     def close(self) -> None:
         """Close the file."""
@@ -140,6 +157,10 @@ class State:
 
     def _set(self, name: str, value: bytes) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+
+def _reading() -> AbstractContextManager[None]:
+    return fatal(f"reading {FILE_NAME}", IF_DAMAGED)
 
 
 def _series_values(row: SeriesRow) -> tuple[int, int, str, bytes, int, int, int]:

@@ -9,7 +9,7 @@ import apsw
 import msgspec
 
 from edge_aggregator.ledger import Totals
-from edge_aggregator.state import FILE_NAME, Progress
+from edge_aggregator.state import FILE_NAME, read_progress
 from edge_aggregator.storage import BUSY_MS
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ def status(data_dir: Path) -> EdgeStatus:
         db.set_busy_timeout(BUSY_MS)
         with closing(db), db:  # one transaction: all numbers are of one flush
             found = _read(db, data_dir)
-    except apsw.Error as error:
+    except (apsw.Error, msgspec.DecodeError) as error:
         raise StatusError(f"{path} cannot be read: {error}") from error
     return found
 
 
 def _read(db: apsw.Connection, data_dir: Path) -> EdgeStatus:
     meta = {str(name): bytes(value) for name, value in db.execute("SELECT name, value FROM meta")}
-    progress = msgspec.msgpack.decode(meta["progress"], type=Progress) if "progress" in meta else Progress()
+    progress = read_progress(meta)
     waiting = db.execute("SELECT count(*), coalesce(sum(bytes), 0), min(created) FROM outbox").fetchone()
     records, size, oldest = waiting or (0, 0, None)
     return EdgeStatus(

@@ -10,7 +10,7 @@ import pytest
 
 from edge_aggregator.config import MetricConfig
 from edge_aggregator.status import StatusError, status, totals
-from edge_aggregator.storage import StorageFailedError
+from edge_aggregator.storage import Storage, StorageFailedError
 from tests.edge_bench import (
     T0,
     Bench,
@@ -191,7 +191,7 @@ def test_another_width_takes_effect_where_both_begin(tmp_path: Path) -> None:
 
 def test_a_newer_program_s_state_is_left_alone(tmp_path: Path) -> None:
     opened(tmp_path).close()
-    db = apsw.Connection(str(tmp_path / "edge" / "state.db"))
+    db = Storage().open(tmp_path / "edge" / "state.db", "", checksums=True)
     db.pragma("user_version", 99)
     db.close()
     with pytest.raises(StorageFailedError, match="version 99"):
