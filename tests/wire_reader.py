@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 LAYOUT = {"device": "I", "metric": "H", "start": "q", "width": "I", "count": "I", "revision": "H"}
-LAYOUT |= dict.fromkeys(("sum", "sumsq", "min", "max", "last"), "d")
+LAYOUT |= dict.fromkeys(("sum", "sumsq", "min", "max", "last", "value"), "d") | {"ts": "q"}
 SIZED = {
     0xC4: ">B",
     0xC5: ">H",

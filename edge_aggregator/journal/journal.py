@@ -70,14 +70,16 @@ class Journal:
             else:
                 yield from self._read(file, lambda file: file.positions(first, last))
 
-    def overlapping(self, ranges: Iterable[tuple[int, int]], upto: int) -> Iterator[Block | LostBlock]:
-        """The blocks up to position `upto` with samples that may lie in one of the ranges [start, end), each once."""
+    def overlapping(
+        self, ranges: Iterable[tuple[int, int]], upto: int, *, since: int = 1
+    ) -> Iterator[Block | LostBlock]:
+        """The blocks from position `since` to `upto` with samples that may lie in one of the ranges [start, end), each once."""
         wanted = list(ranges)
-        for file in self._files(1, upto):
+        for file in self._files(since, upto):
             if isinstance(file, LostBlock):
                 yield file
             else:
-                yield from self._read(file, lambda file: _overlapping(file, wanted, upto))
+                yield from self._read(file, lambda file: _overlapping(file, wanted, since, upto))
 
     def remove(self, eviction: Eviction) -> None:
         """Unlink files, oldest first."""
@@ -123,6 +125,6 @@ class Journal:
         return lost
 
 
-def _overlapping(file: JournalFile, ranges: Sequence[tuple[int, int]], upto: int) -> list[int]:
+def _overlapping(file: JournalFile, ranges: Sequence[tuple[int, int]], since: int, upto: int) -> list[int]:
     found = {position for start, end in ranges for position in file.overlapping(start, end)}
-    return sorted(position for position in found if position <= upto)
+    return sorted(position for position in found if since <= position <= upto)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -50,8 +50,16 @@ class SignedCommand(msgspec.Struct, frozen=True, kw_only=True):
         return base64.b64decode(self.payload, validate=True)
 
 
+class _Keyed(Protocol):
+    @property
+    def key(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Keyed)
+
+
 class RefusedCommandError(ValueError):
-    """A command that must not be obeyed, and why."""
+    """Something signed that must not be obeyed, and why."""
 
     def __init__(self, reason: CommandRefusal, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
@@ -63,8 +71,8 @@ def key_id(public_key: Ed25519PublicKey) -> str:
     return hashlib.sha256(public_key.public_bytes_raw()).hexdigest()[:16]
 
 
-def sign_command(command: Command, private_key: Ed25519PrivateKey) -> SignedCommand:
-    """Sign with Ed25519 (RFC 8032); `command.key` must name the key."""
+def sign_command(command: _Keyed, private_key: Ed25519PrivateKey) -> SignedCommand:
+    """Sign a command, or a request for samples, with Ed25519 (RFC 8032); `command.key` must name the key."""
     payload = msgspec.json.encode(command)
     return SignedCommand(
         key=command.key,
@@ -75,6 +83,11 @@ def sign_command(command: Command, private_key: Ed25519PrivateKey) -> SignedComm
 
 def open_command(envelope: bytes, keys: Mapping[str, Ed25519PublicKey]) -> Command:
     """Verify, then parse. Raises RefusedCommandError (malformed, unknown_key, bad_signature)."""
+    return open_signed(envelope, keys, Command)
+
+
+def open_signed(envelope: bytes, keys: Mapping[str, Ed25519PublicKey], kind: type[T]) -> T:
+    """Verify, then parse as `kind`. Raises RefusedCommandError (malformed, unknown_key, bad_signature)."""
     try:
         signed = msgspec.json.decode(envelope, type=SignedCommand)
         payload, signature = signed.signed_bytes(), base64.b64decode(signed.signature, validate=True)
@@ -82,12 +95,12 @@ def open_command(envelope: bytes, keys: Mapping[str, Ed25519PublicKey]) -> Comma
         raise RefusedCommandError(CommandRefusal.MALFORMED, str(error)[:200]) from error
     _verify(signed.key, payload, signature, keys)
     try:
-        command = msgspec.json.decode(payload, type=Command)
+        opened = msgspec.json.decode(payload, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
         raise RefusedCommandError(CommandRefusal.MALFORMED, str(error)[:200]) from error
-    if command.key != signed.key:
+    if opened.key != signed.key:
         raise RefusedCommandError(CommandRefusal.UNKNOWN_KEY, "the envelope names another key")
-    return command
+    return opened
 
 
 def _verify(key: str, payload: bytes, signature: bytes, keys: Mapping[str, Ed25519PublicKey]) -> None:

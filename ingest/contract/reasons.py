@@ -82,3 +82,16 @@ class CommandRefusal(StrEnum):
     COUNTER_REUSED = "counter_reused"  # the same counter with other content
     UNKNOWN_KIND = "unknown_kind"
     CLOCK_UNSET = "clock_unset"
+
+
+class RequestRefusal(StrEnum):
+    """Why a gateway does not answer a request for raw samples."""
+
+    MALFORMED = "malformed"  # no envelope, no request, a span or a pattern that cannot be
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    FOREIGN_TENANT = "foreign_tenant"
+    FOREIGN_SITE = "foreign_site"
+    EXPIRED = "expired"  # nobody waits for the answer any more
+    TOO_LONG_LIVED = "too_long_lived"  # it would have to be remembered for longer than a week
+    TOO_MANY_REQUESTS = "too_many_requests"  # as many as the gateway keeps wait already

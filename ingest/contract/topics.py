@@ -9,6 +9,8 @@ MQTT_ROOT = "tidegate/v1"
 
 ROLLUPS = "telemetry.rollups.v1"
 SAMPLES = "telemetry.samples.v1"
+REQUESTS = "telemetry.requests.v1"
+PULLS = "telemetry.pulls.v1"
 DEVICES = "fleet.devices.v1"
 ANOMALIES = "fleet.anomalies.v1"
 ALERTS = "fleet.alerts.v1"
@@ -33,11 +35,15 @@ _DAY_MS = 86_400_000
 _TIMED = TopicSettings(partitions=8, compacted=False, retention_ms=7 * _DAY_MS)
 _COMPACTED = TopicSettings(partitions=8, compacted=True, retention_ms=-1)
 _SINGLE_COMPACTED = TopicSettings(partitions=1, compacted=True, retention_ms=-1)
+_PULLED = TopicSettings(partitions=8, compacted=False, retention_ms=_DAY_MS)
+_AUDIT = TopicSettings(partitions=1, compacted=False, retention_ms=365 * _DAY_MS)
 _EVIDENCE = TopicSettings(partitions=1, compacted=False, retention_ms=90 * _DAY_MS)
 
 SETTINGS: dict[str, TopicSettings] = {
     ROLLUPS: _TIMED,
-    SAMPLES: _TIMED,
+    SAMPLES: _PULLED,
+    REQUESTS: _AUDIT,
+    PULLS: _AUDIT,
     DEVICES: _COMPACTED,
     ANOMALIES: _TIMED,
     ALERTS: _COMPACTED,

@@ -4,6 +4,7 @@ from ingest.contract.events.accounts import AccountEvent
 from ingest.contract.events.alarms import AlertEvent, AlertState, AnomalyEvent, AnomalyStatus
 from ingest.contract.events.fleet import DeviceChange, DeviceEvent, DeviceState, GatewayEvent
 from ingest.contract.events.plans import Guard, GuardKind, PlanState, RollbackMode, RolloutPlan, Selection
+from ingest.contract.events.pulls import PullEvent
 from ingest.contract.events.rollbacks import AckEvent, AckStatus, RollbackPhase, RollbackStatus
 from ingest.contract.events.verdicts import Arm, Evidence, EvidenceKind, GuardVerdict, Outcome, Verdict
 
@@ -27,6 +28,7 @@ __all__ = [
     "GuardVerdict",
     "Outcome",
     "PlanState",
+    "PullEvent",
     "RollbackMode",
     "RollbackPhase",
     "RollbackStatus",
