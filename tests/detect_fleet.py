@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ingest.contract.batch import DeviceRow, MetricRow, Origin, RollupBatch
-from ingest.contract.ledger import LedgerEntry
+from ingest.contract.ledger import GENESIS, LedgerEntry
 from tests.rollup_batches import ORIGIN, T0
 
 if TYPE_CHECKING:
@@ -79,4 +79,6 @@ def run(engine: Engine, batches: Iterator[RollupBatch]) -> list[Decision]:
 
 
 def _entry(seq: int, net: int) -> LedgerEntry:
-    return LedgerEntry(seq=seq, received=net, rolled_up=net, duplicate=0, rejected={}, dropped={}, open=0, net=net)
+    return LedgerEntry(
+        seq=seq, received=net, rolled_up=net, duplicate=0, rejected={}, dropped={}, open=0, net=net, previous=GENESIS
+    )

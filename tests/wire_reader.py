@@ -63,6 +63,9 @@ def write(value: Any) -> bytes:
     if isinstance(value, dict):
         head = bytes([0x80 | len(value)]) if len(value) < 16 else b"\xde" + struct.pack(">H", len(value))
         return head + b"".join(write(key) + write(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        head = bytes([0x90 | len(value)]) if len(value) < 16 else b"\xdc" + struct.pack(">H", len(value))
+        return head + b"".join(map(write, value))
     if isinstance(value, bytes):
         return bytes([0xC4, len(value)]) + value
     if isinstance(value, str):
@@ -78,11 +81,13 @@ def write(value: Any) -> bytes:
 
 
 def digest(entry: dict[str, Any]) -> bytes:
-    order = ("seq", "received", "rolled_up", "duplicate", "rejected", "dropped", "open", "net", "previous")
+    always = ("seq", "received", "rolled_up", "duplicate", "rejected", "dropped", "open", "net", "previous")
+    later = tuple(name for name in ("carried", "replaces", "gone", "classes") if entry.get(name))
     sorted_by_bytes = {
-        name: dict(sorted(entry[name].items(), key=lambda pair: pair[0].encode())) for name in ("rejected", "dropped")
+        name: dict(sorted(entry.get(name, {}).items(), key=lambda pair: pair[0].encode()))
+        for name in ("rejected", "dropped", "classes")
     }
-    return hashlib.sha256(write({name: sorted_by_bytes.get(name, entry[name]) for name in order})).digest()
+    return hashlib.sha256(write({name: sorted_by_bytes.get(name, entry[name]) for name in always + later})).digest()
 
 
 def columns(buffers: dict[str, bytes]) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from ingest.contract.ledger import LedgerEntry
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """The version written; the current one and the two before it are read."""
 
 COLUMNS: dict[str, np.dtype[Any]] = {

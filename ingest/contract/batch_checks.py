@@ -6,6 +6,7 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from ingest.contract.ledger import GENESIS
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ingest.contract.batch import DeviceRow, MetricRow, Origin
-    from ingest.contract.ledger import LedgerEntry
+    from ingest.contract.ledger import LedgerEntry, Spans
 
     Columns = dict[str, NDArray[Any]]
 
@@ -29,6 +30,9 @@ MAX_NUMBER = 1 << 53
 
 TEXT_LIMIT = 256
 REASONS_LIMIT = 64
+CLASSES_LIMIT = 64
+SPANS_LIMIT = 256
+"""Intervals of seqs that an entry names in `replaces`, and as many in `gone`."""
 
 _NAMES = re.compile(f"(?:{NAME_PATTERN.pattern}\n)*{NAME_PATTERN.pattern}")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -141,18 +145,37 @@ def check_ledger(entry: LedgerEntry, seq: int, created: int) -> None:
     reasons = (*entry.rejected, *entry.dropped)
     if len(reasons) > REASONS_LIMIT:
         raise BadBatchError(BatchRejection.MALFORMED, f"ledger entry with {len(reasons)} reasons")
-    check_texts(reasons)
+    check_texts((*reasons, *entry.classes))
+    if len(entry.classes) > CLASSES_LIMIT:
+        raise BadBatchError(BatchRejection.MALFORMED, f"ledger entry with {len(entry.classes)} classes")
+    for spans in (entry.replaces, entry.gone):
+        check_spans(spans, seq)
     counts = [entry.received, entry.rolled_up, entry.duplicate, entry.open, seq, *entry.rejected.values()]
-    counts += [*entry.dropped.values(), abs(entry.net)]
+    counts += [*entry.dropped.values(), abs(entry.net), abs(entry.carried)]
+    counts += chain.from_iterable(msgspec.structs.astuple(count) for count in entry.classes.values())
     if min(counts) < 0 or not 0 <= created <= LATEST_MS:
         raise BadBatchError(BatchRejection.MALFORMED, "ledger entry, or time, below zero or beyond all calendars")
     if max(counts) > MAX_NUMBER:
         raise BadBatchError(BatchRejection.BAD_VALUE, f"ledger entry: {max(counts)} is beyond 2^53")
 
 
+def check_spans(spans: Spans, seq: int) -> None:
+    """Few closed intervals that rise and do not touch, of seqs from 1 up to below `seq`. Raises BadBatchError (malformed)."""
+    before = -1
+    for first, last in spans:
+        if not before + 1 < first <= last:
+            break
+        before = last
+    else:
+        if before < seq and len(spans) <= SPANS_LIMIT:
+            return
+    raise BadBatchError(BatchRejection.MALFORMED, f"ledger entry {seq} names seqs that cannot be")
+
+
 def check_net(entry: LedgerEntry, columns: Columns, replaced: Columns) -> None:
     """First revisions that replace nothing add exactly their samples. Raises BadBatchError (ledger_unbalanced)."""
-    first = not len(replaced["device"]) and not columns["revision"].any()
+    plain = not entry.carried and not entry.replaces and not len(replaced["device"])
+    first = plain and not columns["revision"].any()
     if first and int(columns["count"].sum(dtype=np.int64)) != entry.net:
         raise BadBatchError(BatchRejection.LEDGER_UNBALANCED, f"net {entry.net} is not the sum of the rows' counts")
 

@@ -99,8 +99,9 @@ def decode_batch(value: bytes) -> RollupBatch:
     check_windows(replaces, wire.devices, wire.metrics)
     check_statistics(columns)
     check_distinct(columns, wire.devices, wire.metrics)
-    check_ledger(wire.ledger, wire.seq, wire.created)
-    check_net(wire.ledger, columns, replaces)
+    entry = wire.ledger if wire.version > 1 else wire.ledger.first_version()
+    check_ledger(entry, wire.seq, wire.created)
+    check_net(entry, columns, replaces)
     return RollupBatch(
         version=wire.version,
         origin=origin,
@@ -111,7 +112,7 @@ def decode_batch(value: bytes) -> RollupBatch:
         metrics=wire.metrics,
         columns=columns,
         replaces=replaces,
-        ledger=wire.ledger,
+        ledger=entry,
     )
 
 

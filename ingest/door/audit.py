@@ -108,7 +108,7 @@ class Audit(NamedTuple):
             yield Breach(entry.seq, LedgerFinding.CHAIN_BROKEN)
         if spans and entry.seq < spans[0][0] and self._begins_at(spans[0][0]):
             yield Breach(spans[0][0], LedgerFinding.CHAIN_BROKEN)
-        if entry.unaccounted() != 0:
+        if not entry.balances():
             yield Breach(entry.seq, LedgerFinding.UNBALANCED)
 
 

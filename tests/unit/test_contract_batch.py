@@ -11,7 +11,7 @@ import pytest
 from ingest.contract.batch import COLUMNS, REPLACED_COLUMNS, DeviceRow, MetricRow, Origin, RollupBatch, empty_columns
 from ingest.contract.batch_checks import MAX_NUMBER, MAX_ROWS, check_distinct
 from ingest.contract.batch_wire import BadBatchError, decode_batch, encode_batch
-from ingest.contract.ledger import LedgerEntry
+from ingest.contract.ledger import GENESIS, LedgerEntry
 from ingest.contract.reasons import BatchRejection
 from ingest.contract.records import LATEST_MS
 
@@ -42,7 +42,15 @@ def sound_batch(rows: int = ROWS) -> RollupBatch:
         metrics=[MetricRow("temperature", labels=(("core", "1"),)), MetricRow("load")],
         columns={name: np.broadcast_to(values[name], rows).astype(dtype) for name, dtype in COLUMNS.items()},
         ledger=LedgerEntry(
-            seq=1, received=9, rolled_up=2 * rows, duplicate=0, rejected={}, dropped={}, open=0, net=2 * rows
+            seq=1,
+            received=9,
+            rolled_up=2 * rows,
+            duplicate=0,
+            rejected={},
+            dropped={},
+            open=0,
+            net=2 * rows,
+            previous=GENESIS,
         ),
     )
 
