@@ -82,7 +82,7 @@ def test_the_batch_that_is_changed_below_is_sound() -> None:
     ("field", "value", "reason"),
     [
         ("version", 0, BatchRejection.UNSUPPORTED_VERSION),
-        ("version", 2, BatchRejection.UNSUPPORTED_VERSION),
+        ("version", 3, BatchRejection.UNSUPPORTED_VERSION),
         ("version", "1", BatchRejection.MALFORMED),
         ("seq", -1, BatchRejection.MALFORMED),
         ("seq", 2, BatchRejection.MALFORMED),
