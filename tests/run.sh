@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test: the quick ones while servers are being obtained (building InfluxDB takes minutes on a new machine), then
-# those that need the servers. usage: tests/run.sh FOLDER_OF_PROGRAMS
+# Every test: those that need no InfluxDB while it is being built (minutes, on a new machine), then the others.
+# usage: tests/run.sh FOLDER_OF_PROGRAMS
 set -euo pipefail
 cd "$(dirname "$0")/.."
 programs=$1
@@ -12,11 +12,12 @@ obtaining=$!
 
 status=0
 "$programs/pytest" -q -n 3 --dist worksteal -m "not servers" || status=1
+"$programs/pytest" -q -n 2 --dist loadfile -m "servers and not influxdb" || status=1
 
 if ! wait "$obtaining"; then
   cat "$obtained" >&2
   echo "The servers that the other tests need could not be obtained: see above." >&2
   exit 1
 fi
-"$programs/pytest" -q -n 2 --dist loadfile -m servers || status=1
+"$programs/pytest" -q -n 2 --dist loadfile -m "servers and influxdb" || status=1
 exit "$status"

@@ -115,13 +115,24 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             refused[name] = str(error)
 
 
-def wanted_servers(items: list[pytest.Item]) -> list[str]:
-    """Servers named by fixtures; all of them for a marked test that asks for its server only while it runs."""
-    wanted: set[str] = set()
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what has to wait for InfluxDB: a new machine builds it for minutes, while other tests can go on."""
     for item in items:
-        named = set(ALL) & set(getattr(item, "fixturenames", ()))
-        wanted |= named or (set(ALL) if item.get_closest_marker("servers") else set())
+        if "influxdb" in servers_of(item):
+            item.add_marker("influxdb")
+
+
+def wanted_servers(items: list[pytest.Item]) -> list[str]:
+    """All servers that some of these tests need."""
+    wanted = set().union(*map(servers_of, items))
     return [name for name in ALL if name in wanted]
+
+
+def servers_of(item: pytest.Item) -> set[str]:
+    """Servers named by fixtures; all of them for a marked test that asks for its server only while it runs."""
+    named = set(ALL) & set(getattr(item, "fixturenames", ()))
+    return named or (set(ALL) if item.get_closest_marker("servers") else set())
 
 
 def tell(config: pytest.Config, line: str) -> None:
