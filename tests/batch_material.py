@@ -14,6 +14,7 @@ from ingest.contract.batch_checks import MAX_NUMBER, REASONS_LIMIT, TEXT_LIMIT
 from ingest.contract.ledger import LedgerEntry
 from ingest.contract.records import LATEST_MS
 from ingest.contract.topics import is_name
+from tests.detail_material import detail_faults, draw_details, same_details
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ def batches(draw: st.DrawFn) -> RollupBatch:
         metrics=[MetricRow(name, draw(texts), "gauge", draw(labels)) for name in draw(_distinct(filled, METRICS))],
         columns=columns,
         replaces=replaces,
+        details=draw_details(rng, columns["count"]),
         ledger=draw(entries(seq, net)),
     )
 
@@ -99,6 +101,7 @@ def same(one: RollupBatch, other: RollupBatch) -> bool:
     )
     pairs = [(one.columns[name], other.columns[name]) for name in COLUMNS]
     pairs += [(one.replaces.get(name, ()), other.replaces.get(name, ())) for name in REPLACED_COLUMNS]
+    plain = plain and same_details(one.details, other.details)
     return plain and all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
@@ -116,6 +119,7 @@ def faults(batch: RollupBatch) -> list[str]:
         ),
         *([] if _all_distinct(batch) else ["a window twice"]),
         *_ledger_faults(batch),
+        *detail_faults(batch.details, batch.columns["count"].tolist()),
     ]
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ingest.contract.batch import COLUMNS, REPLACED_COLUMNS, DeviceRow, MetricRow, Origin, RollupBatch
+from ingest.contract.details import Details
 from ingest.contract.ledger import GENESIS, LedgerEntry
+from ingest.contract.sketch import sketch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +28,10 @@ class Row(NamedTuple):
     width: int = 10_000
     values: tuple[float, ...] = (1.0, 2.0, 3.0)
     revision: int = 0
+    quantiles: bool = False
+    growth: tuple[float, int] | None = None
+    """Increase and resets."""
+    changes: int | None = None
 
 
 def make_batch(
@@ -50,7 +56,27 @@ def make_batch(
         metrics=[MetricRow(name, labels=labels) for name, labels in metrics],
         columns={name: np.array(values, COLUMNS[name]) for name, values in columns.items()},
         replaces={name: np.array(values, REPLACED_COLUMNS[name]) for name, values in replaced.items() if replaces},
+        details=_details(rows),
         ledger=ledger or balanced_entry(seq, sum(len(row.values) for row in rows)),
+    )
+
+
+def _details(rows: Sequence[Row]) -> Details:
+    sketched, counted, stated = (
+        np.array([index for index, row in enumerate(rows) if there(row)], np.int64)
+        for there in (lambda row: row.quantiles, lambda row: row.growth, lambda row: row.changes is not None)
+    )
+    window = np.repeat(np.arange(len(sketched)), [len(rows[index].values) for index in sketched])
+    values = np.array([value for index in sketched for value in rows[index].values], float)
+    growth = [rows[index].growth or (0.0, 0) for index in counted]
+    return Details(
+        sketched,
+        sketch(window, values, len(sketched)),
+        counted,
+        np.array([increase for increase, _ in growth], float),
+        np.array([resets for _, resets in growth], np.int64),
+        stated,
+        np.array([rows[index].changes for index in stated], np.int64),
     )
 
 

@@ -7,7 +7,8 @@ import struct
 from typing import Any
 
 LAYOUT = {"device": "I", "metric": "H", "start": "q", "width": "I", "count": "I", "revision": "H"}
-LAYOUT |= dict.fromkeys(("sum", "sumsq", "min", "max", "last", "value"), "d") | {"ts": "q"}
+LAYOUT |= dict.fromkeys(("sum", "sumsq", "min", "max", "last", "value", "increase"), "d") | {"ts": "q", "bucket": "h"}
+LAYOUT |= dict.fromkeys(("row", "zeros", "below", "above", "samples", "resets", "changes"), "I")
 SIZED = {
     0xC4: ">B",
     0xC5: ">H",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
+from ingest.contract.details import NO_DETAILS, Details
 from ingest.contract.ledger import LedgerEntry
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Origin(NamedTuple):
 class RollupBatch(msgspec.Struct, frozen=True, kw_only=True):
     """Rollups of one gateway as columns of equal length (rows,), dtypes as in `COLUMNS`.
 
-    `replaces` holds columns as in `REPLACED_COLUMNS`, empty when nothing is replaced.
+    `replaces` holds columns as in `REPLACED_COLUMNS`, empty when nothing is replaced; `details` what some rows say
+    beside their statistics.
     """
 
     origin: Origin
@@ -81,6 +83,7 @@ class RollupBatch(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, Any]
     ledger: LedgerEntry
     replaces: dict[str, Any] = msgspec.field(default_factory=dict)
+    details: Details = NO_DETAILS
     version: int = VERSION
 
     def __len__(self) -> int:

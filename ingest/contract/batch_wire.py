@@ -28,6 +28,8 @@ from ingest.contract.batch_checks import (
     check_windows,
     columns_of,
 )
+from ingest.contract.detail_checks import read_details
+from ingest.contract.details import to_buffers
 from ingest.contract.ledger import LedgerEntry
 from ingest.contract.reasons import BatchRejection
 
@@ -53,6 +55,7 @@ class _Wire(msgspec.Struct, kw_only=True):
     columns: dict[str, bytes]
     ledger: LedgerEntry
     replaces: dict[str, bytes] = {}
+    details: dict[str, dict[str, bytes]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Version(msgspec.Struct):
@@ -81,6 +84,7 @@ def encode_batch(batch: RollupBatch) -> bytes:
             columns=_buffers(batch.columns, COLUMNS),
             ledger=batch.ledger,
             replaces=_buffers(batch.replaces, REPLACED_COLUMNS) if len(batch.replaces.get("device", ())) else {},
+            details=to_buffers(batch.details) or msgspec.UNSET,  # absent, not empty, where no row has any
         )
     )
 
@@ -112,6 +116,7 @@ def decode_batch(value: bytes) -> RollupBatch:
         metrics=wire.metrics,
         columns=columns,
         replaces=replaces,
+        details=read_details(wire.details or {}, columns["count"]),
         ledger=entry,
     )
 

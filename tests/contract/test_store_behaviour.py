@@ -97,6 +97,34 @@ async def test_what_was_written_is_read_back_with_its_types(store: Store, origin
     assert series.mean().tolist() == [1e150 / 3, 3.5]
 
 
+async def test_details_are_kept_where_a_window_has_them(store: Store, origin: Origin) -> None:
+    values = tuple(float(n) for n in range(1, 101))
+    rows = [
+        Row(values=values, quantiles=True),
+        Row(start=T0 + 10_000),
+        Row(metric="requests_total", growth=(50.0, 1)),
+        Row(metric="mode", changes=2),
+        Row(metric="mode", start=T0 + 10_000, quantiles=True, values=(3.0,), changes=0),
+    ]
+    await put(store, origin, *rows)
+    mode, requests, temperature = sorted(await read(store, origin), key=lambda series: series.metric)
+    assert {name: column.tolist() for name, column in requests.details.items()} == {
+        "increase": [50.0],
+        "rate": [5.0],
+        "resets": [1.0],
+    }
+    assert mode.details["changes"].tolist() == [2.0, 0.0]
+    assert str(mode.details["p99"].tolist()) == "[nan, 3.0]"
+    assert sorted(temperature.details) == ["p50", "p90", "p95", "p99"]
+    for name, true in (("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0)):
+        found, missing = temperature.details[name].tolist()
+        assert abs(found - true) <= 0.0101 * true
+        assert str(missing) == "nan"
+    await put(store, origin, Row(start=T0 + 10_000, values=(7.0, 8.0), revision=1))
+    (plain,) = await read(store, origin, metric="temperature")
+    assert plain.count.tolist() == [100, 2]
+
+
 async def test_only_the_rows_asked_for_are_written(store: Store, origin: Origin) -> None:
     batch = make_batch([Row(start=T0 + i * 10_000) for i in range(4)], origin=origin)
     await store.write(batch, all_rows(batch)[[1, 3]])

@@ -137,7 +137,7 @@ def test_a_cell_is_taken_exactly_if_it_is_sound(batch: RollupBatch, data: st.Dat
 @given(ENCODED)
 def test_what_a_later_release_adds_is_passed_over(value: bytes) -> None:
     fields = msgspec.msgpack.decode(value)
-    fields["sketches"] = {"new": [1, 2, 3]}
+    fields["notes"] = {"new": [1, 2, 3]}
     fields["columns"]["quantile"] = bytes(3)
     fields["ledger"]["shelved"] = 5
     assert same(decode_batch(msgspec.msgpack.encode(fields)), decode_batch(value))

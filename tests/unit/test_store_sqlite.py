@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
-from ingest.runtime.store.port import StoreTotals, StoreUnavailableError
+from ingest.runtime.store.detail_fields import DETAIL_FIELDS
+from ingest.runtime.store.port import SeriesQuery, StoreTotals, StoreUnavailableError
 from ingest.runtime.store.sqlite import SqliteStore
 from tests.rollup_batches import ORIGIN, Row, all_rows, make_batch
 
@@ -22,6 +23,24 @@ async def test_tenants_share_a_file_and_nothing_else(tmp_path: Path) -> None:
         batch = make_batch([Row()], origin=ORIGIN._replace(tenant=tenant))
         await store.write(batch, all_rows(batch))
     assert await store.totals("red") == StoreTotals(1, 3)
+    await store.close()
+
+
+async def test_a_file_of_an_earlier_release_learns_of_details(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    batch = make_batch([Row()])
+    await store.write(batch, all_rows(batch))
+    await store.close()
+    old = apsw.Connection(str(path))
+    for name in DETAIL_FIELDS:
+        old.execute(f"ALTER TABLE windows DROP COLUMN {name}")
+    old.close()
+    store = SqliteStore(path)
+    batch = make_batch([Row(metric="requests_total", growth=(7.0, 0))])
+    await store.write(batch, all_rows(batch))
+    found = await store.read(SeriesQuery(tenant=ORIGIN.tenant))
+    assert [(series.count.tolist(), series.details.get("increase")) for series in found] == [([3], [7.0]), ([3], None)]
     await store.close()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ingest.contract.records import rfc3339
+from ingest.runtime.store.detail_fields import DETAIL_FIELDS
 from ingest.runtime.store.port import Series, StoreTotals, StoreUnavailableError
 from ingest.runtime.store.tags import FLOAT_FIELDS, INTEGER_FIELDS, MEASUREMENT, is_label, label_of_tag, stored_text
 
@@ -130,4 +131,9 @@ def _series(name: tuple[str, str, str, Labels], rows: list[dict[str, str]]) -> S
     columns: dict[str, Any] = dict(chain(integers.items(), floats.items()))
     site, device, metric, labels = name
     start = _milliseconds(row["_time"] for row in rows)
-    return Series(site=site, device=device, metric=metric, labels=labels, start=start, **columns)
+    details = {field: _optional(rows, field) for field in DETAIL_FIELDS if any(row.get(field) for row in rows)}
+    return Series(site=site, device=device, metric=metric, labels=labels, start=start, details=details, **columns)
+
+
+def _optional(rows: list[dict[str, str]], field: str) -> Any:
+    return np.array([float(row.get(field) or "nan") for row in rows], np.float64)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import orjson
 
+from ingest.runtime.store.detail_fields import DETAIL_INTEGERS, detail_fields
 from ingest.runtime.store.tags import FIELDS, INTEGER_FIELDS, MEASUREMENT, metric_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,11 +33,28 @@ class _MetricText(NamedTuple):
 
 def encode_rows(batch: RollupBatch, rows: NDArray[np.intp]) -> bytes:
     """Lines of the batch's rows of these indexes, shape (n,), timestamps in ms; ends with a newline unless empty."""
+    if not batch.details:
+        return _encode(batch, rows, {})
+    found = {name: column[rows] for name, column in detail_fields(batch).items()}
+    # Rows that have the same fields are written together.
+    has = np.stack([~np.isnan(column) for column in found.values()], axis=1)
+    kinds, kind = np.unique(has, axis=0, return_inverse=True)
+    lines = []
+    for index, fields in enumerate(kinds.tolist()):
+        which = np.flatnonzero(kind == index)
+        extra = {name: found[name][which] for name, there in zip(found, fields, strict=True) if there}
+        lines.append(_encode(batch, rows[which], extra))
+    return b"".join(lines)
+
+
+def _encode(batch: RollupBatch, rows: NDArray[np.intp], extra: dict[str, NDArray[Any]]) -> bytes:
     if not len(rows):
         return b""
     columns = {name: batch.column(name)[rows] for name in batch.columns}
     columns["mean"] = columns["sum"] / columns["count"]
-    line, filled = _line_pattern(columns)
+    for name, column in extra.items():
+        columns[name] = column.astype(np.int64) if name in DETAIL_INTEGERS else column
+    line, filled = _line_pattern(columns, sorted((*FIELDS, *extra)))
     parts = line * len(rows)
     for place, texts in enumerate(_series_texts(batch, columns)):
         parts[place :: len(line)] = texts
@@ -50,11 +68,13 @@ def escaped(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def _line_pattern(columns: Mapping[str, NDArray[Any]]) -> tuple[list[bytes], dict[int, NDArray[Any]]]:
+def _line_pattern(
+    columns: Mapping[str, NDArray[Any]], fields: Sequence[str]
+) -> tuple[list[bytes], dict[int, NDArray[Any]]]:
     # One row's parts, constants in place: every part that differs between rows costs a list of its own.
     parts, constant = [b"", b"", b""], b""
     filled: dict[int, NDArray[Any]] = {}
-    for name in (*FIELDS, "start"):
+    for name in (*fields, "start"):
         constant += b" " if name == "start" else b"," * bool(constant or filled) + name.encode() + b"="
         if (columns[name] == columns[name][0]).all():
             constant += _numbers(columns[name][:1])[0]
@@ -62,7 +82,7 @@ def _line_pattern(columns: Mapping[str, NDArray[Any]]) -> tuple[list[bytes], dic
             filled[len(parts) + 1] = columns[name]
             parts += [constant, b""]
             constant = b""
-        constant += b"i" * (name in INTEGER_FIELDS)
+        constant += b"i" * (name in INTEGER_FIELDS or name in DETAIL_INTEGERS)
     return [*parts, constant + b"\n"], filled
 
 

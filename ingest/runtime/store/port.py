@@ -45,7 +45,11 @@ class SeriesQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """The windows of one series as columns of equal length, by rising start; dtypes as in the batch."""
+    """The windows of one series as columns of equal length, by rising start; dtypes as in the batch.
+
+    `details`: those of p50, p90, p95, p99, increase, rate (per second), resets and changes that some window has, NaN in
+    the others.
+    """
 
     site: str
     device: str
@@ -60,6 +64,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     max: NDArray[np.float64]
     last: NDArray[np.float64]
     revision: NDArray[np.int64]
+    details: dict[str, NDArray[np.float64]] = {}
 
     def mean(self) -> NDArray[np.float64]:
         """Mean per window, shape (windows,)."""

@@ -10,6 +10,7 @@ import apsw
 import msgspec
 import numpy as np
 
+from ingest.runtime.store.detail_fields import DETAIL_FIELDS, detail_fields
 from ingest.runtime.store.labels import Labels, effective_labels
 from ingest.runtime.store.port import Series, StoreTotals
 
@@ -51,11 +52,12 @@ CREATE TABLE IF NOT EXISTS windows (
 """
 _FIND = "SELECT id FROM series WHERE tenant = ? AND site = ? AND device = ? AND metric = ? AND labels = ?"
 _NEW = "INSERT INTO series (tenant, site, device, metric, labels) VALUES (?, ?, ?, ?, ?) RETURNING id"
-_WRITE = "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ALL = ("series", *COLUMNS, *DETAIL_FIELDS)
+_WRITE = f"INSERT OR REPLACE INTO windows ({', '.join(_ALL)}) VALUES ({', '.join('?' * len(_ALL))})"  # noqa: S608 - of constants
 _REMOVE = f"DELETE FROM windows WHERE series = ({_FIND}) AND start = ?"  # noqa: S608 - made of a constant
 _WHICH = "tenant = :tenant AND (:site = '' OR site = :site)"
 _READ = f"""
-SELECT site, device, metric, labels, {", ".join(COLUMNS)} FROM (
+SELECT site, device, metric, labels, {", ".join((*COLUMNS, *DETAIL_FIELDS))} FROM (
     SELECT * FROM series JOIN windows ON series = id
     WHERE {_WHICH} AND (:device = '' OR device = :device) AND (:metric = '' OR metric = :metric)
     AND start >= :start AND start < :end
@@ -71,6 +73,7 @@ def open_file(path: Path, timeout_s: float) -> apsw.Connection:
     db = apsw.Connection(str(path))
     db.set_busy_timeout(round(timeout_s * 1000))
     db.execute(_SCHEMA).fetchall()  # a PRAGMA answers with a row: the rest runs once it is read
+    _add_missing_columns(db)
     return db
 
 
@@ -90,6 +93,10 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
 def write_rows(db: apsw.Connection, batch: RollupBatch, rows: NDArray[np.intp]) -> None:
     """Write the batch's rows of these indexes; a window that is there is replaced."""
     columns = [batch.column(name)[rows].tolist() for name in COLUMNS]
+    details = detail_fields(batch)
+    for name in DETAIL_FIELDS:
+        found = details[name][rows].tolist() if name in details else [None] * len(rows)
+        columns.append([None if value != value else value for value in found])  # noqa: PLR0124 - NaN becomes NULL
     with transaction(db):
         db.executemany(_WRITE, zip(_series_ids(db, batch, rows), *columns, strict=True))
 
@@ -141,6 +148,20 @@ def _labels_text(labels: Labels) -> str:
 def _series(name: tuple[str, str, str, str], rows: list[tuple[Any, ...]]) -> Series:
     site, device, metric, labels = name
     values = zip(*(row[len(name) :] for row in rows), strict=True)
-    columns = {key: np.array(column, dtype) for (key, dtype), column in zip(COLUMNS.items(), values, strict=True)}
+    names = COLUMNS | dict.fromkeys(DETAIL_FIELDS, np.float64)
+    columns = {key: np.array(column, dtype) for (key, dtype), column in zip(names.items(), values, strict=True)}
+    details = {name: columns.pop(name) for name in DETAIL_FIELDS}
+    details = {name: column for name, column in details.items() if not np.isnan(column).all()}
     decoded = msgspec.json.decode(labels, type=Labels)
-    return Series(site=site, device=device, metric=metric, labels=decoded, **columns)
+    return Series(site=site, device=device, metric=metric, labels=decoded, details=details, **columns)
+
+
+def _add_missing_columns(db: apsw.Connection) -> None:
+    # A file of an earlier release has no details.
+    if len(list(db.execute("PRAGMA table_info(windows)"))) == len(_ALL):
+        return
+    with transaction(db):
+        known = {row[1] for row in db.execute("PRAGMA table_info(windows)")}
+        for name in DETAIL_FIELDS:
+            if name not in known:
+                db.execute(f"ALTER TABLE windows ADD COLUMN {name} REAL")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ingest.runtime.store.detail_fields import DETAIL_FIELDS
 from ingest.runtime.store.labels import effective_labels
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ A delete predicate cannot say "has no such tag" (InfluxDB 2.7 takes `core=""` fo
 window of a series would remove those of every series that has the same labels and more.
 """
 
-_OURS = frozenset({"site", "device", "metric", LABEL_COUNT, *FIELDS})
+_OURS = frozenset({"site", "device", "metric", LABEL_COUNT, *FIELDS, *DETAIL_FIELDS})
 _RESERVED = _OURS | {"time", "result", "table"}
 _PREFIX = "label_"
 
