@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from edge_aggregator.quotas.config import QuotaConfig
 from edge_aggregator.receive.config import BrokerConfig, ListenerConfig
 from ingest.contract.topics import is_name
 
@@ -63,6 +64,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_payload_bytes: int = _MIB
     max_series: int = 100_000
     max_devices: int = 10_000
+    quotas: QuotaConfig = QuotaConfig()
 
     journal_bytes: int = 2048 * _MIB
     journal_file_bytes: int = 64 * _MIB

@@ -32,6 +32,7 @@ class Standing(NamedTuple):
     outbox_records: int
     commands: dict[str, int]
     answers_rejected: dict[str, int]
+    series: int
 
 
 class Core:
@@ -98,6 +99,7 @@ class Core:
             rooms.state.outbox.records,
             dict(rooms.desk.outcomes),
             dict(rooms.desk.rejected),
+            rooms.names.places.total,
         )
 
     def close(self) -> None:

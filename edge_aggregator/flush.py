@@ -144,9 +144,12 @@ def _write_checkpoint(rooms: Rooms, now: int) -> Eviction:
         head=rooms.ledger.head,
         windows=rooms.windows.save(),
         devices=rooms.registry.save(),
+        next_series=len(rooms.names.series),
+        offenders=rooms.offenders.most(),
     )
     rooms.state.save_names(rooms.names, rooms.rewidened)
     rooms.rewidened.clear()
     rooms.state.save_records(rooms.registry.take_changed())
+    rooms.sweeper.sweep(rooms, now)
     rooms.state.save_progress(rooms.saved)
     return eviction

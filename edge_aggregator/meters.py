@@ -38,6 +38,8 @@ class Meters:
         self._add(names.EDGE_SKEWED, flushed.pending.skewed)
         for reason, count in flushed.pending.events_rejected.items():
             self._add(names.EDGE_EVENTS_REJECTED, count, reason=reason)
+        for reason, count in flushed.pending.overflowed.items():
+            self._add(names.EDGE_OVERFLOW, count, reason=reason)
         self._count_rejected_answers(standing.answers_rejected)
         self._standing_gauges(standing)
 
@@ -52,6 +54,7 @@ class Meters:
         self._telemetry.gauge(names.EDGE_JOURNAL_BYTES, standing.journal_bytes)
         self._telemetry.gauge(names.EDGE_OUTBOX_BYTES, standing.outbox_bytes)
         self._telemetry.gauge(names.EDGE_OUTBOX_RECORDS, standing.outbox_records)
+        self._telemetry.gauge(names.EDGE_SERIES, standing.series)
         for state in DeviceState:
             self._telemetry.gauge(names.EDGE_DEVICES, standing.devices.get(state.value, 0), state=state.value)
 

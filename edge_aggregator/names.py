@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from edge_aggregator.columns import Columns
+from edge_aggregator.quotas.places import Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 UPTIME_METRIC = "uptime_s"
 """Seconds since boot: when it falls, the device has rebooted."""
+
+OVERFLOW_METRIC = "tidegate_overflow"
+"""What exceeds a device's quota is rolled up under this name: every sample counts there, equal timestamps or not."""
 
 NEVER = np.iinfo(np.int64).max
 
@@ -47,16 +52,19 @@ class SeriesRow(NamedTuple):
     switch: int
 
 
-_UNKNOWN = SeriesName(0, "")
+_UNKNOWN, _NO_METRIC = SeriesName(0, ""), MetricName("")
+_MOST_IDS = 1 << 22  # a window's key has room for no more
 
 
 class Names:
     """Devices and series by id; ids are given in order and never again.
 
-    `columns` has one row a series: device, metric (an index into `metrics`), width, next_width, switch (ms), uptime.
+    `columns` has one row a series: device, metric (an index into `metrics`), width, next_width, switch (ms), uptime,
+    overflow. `places` says which series may take samples; those without a place keep their ids while the journal has
+    samples of them. `overflowing`: whether there is an overflow series at all.
     """
 
-    def __init__(self, widths: Widths, *, max_devices: int, max_series: int) -> None:
+    def __init__(self, widths: Widths, *, max_devices: int, max_series: int, per_device: int = 0) -> None:
         self.devices: list[str] = []
         self.series: list[SeriesName] = []
         self.metrics: list[MetricName] = []
@@ -68,12 +76,16 @@ class Names:
                 "next_width": ("i8", 1),
                 "switch": ("i8", NEVER),
                 "uptime": ("?", 0),
+                "overflow": ("?", 0),
             }
         )
-        self._widths, self._max_devices, self._max_series = widths, max_devices, max_series
+        self.places = Places(max_series, per_device)
+        self.overflowing = False
+        self._widths, self._max_devices = widths, max_devices
         self._device_ids: dict[str, int] = {}
         self._series_ids: dict[SeriesName, int] = {}
         self._metric_ids: dict[MetricName, int] = {}
+        self._metric_uses: Counter[int] = Counter()
         self._switching = False
 
     def device_id(self, name: str) -> int | None:
@@ -85,12 +97,52 @@ class Names:
         return len(self.devices) - 1
 
     def series_id(self, name: SeriesName) -> int | None:
-        """The series' id, a new one if need be; None when there are too many series."""
+        """The series' id, a new one if need be; None when there are too many series, of its device or in all."""
+        return self._placed(name, for_overflow=False)
+
+    def overflow_id(self, device: int) -> int:
+        """The id of a device's overflow series; -1 when there is no place even for that."""
+        found = self._placed(SeriesName(device, OVERFLOW_METRIC), for_overflow=True)
+        return -1 if found is None else found
+
+    def overflows(self, series: Sequence[int]) -> bool:
+        """Whether one of these is an overflow series."""
+        return self.overflowing and bool(self.columns["overflow"][series].any())
+
+    def find_series(self, name: SeriesName) -> int | None:
+        """The id of a known series, whether or not it has a place."""
+        return self._series_ids.get(name)
+
+    def _placed(self, name: SeriesName, *, for_overflow: bool) -> int | None:
         known = self._series_ids.get(name)
-        if known is not None or len(self.series) >= self._max_series:
+        if known is not None and self.places.holds(known):
             return known
+        if not self.places.room(name.device, for_overflow=for_overflow):
+            return None
+        if known is not None:  # back after a long silence, under its old id
+            self.places.take(known, name.device)
+            return known
+        if len(self.series) >= _MOST_IDS:
+            return None
         self.define_series([self._plain(len(self.series), name)])
         return len(self.series) - 1
+
+    def forget_series(self, series: Sequence[int]) -> list[int]:
+        """Forget names that nothing refers to any more, their ids are not given again; which of them were known."""
+        known = [number for number in series if self.series[number] != _UNKNOWN]
+        for number in known:
+            del self._series_ids[self.series[number]]
+            self.series[number] = _UNKNOWN
+            self._release_metric(int(self.columns["metric"][number]))
+        self.columns["metric"][known] = 0
+        self.places.columns["block"][series] = NEVER
+        return known
+
+    def grow_to(self, series: int) -> None:
+        """Give no id below this one: it names something already, or did once."""
+        self.series += [_UNKNOWN] * (series - len(self.series))
+        self.columns.grow_to(series)
+        self.places.columns.grow_to(series)
 
     def find_device(self, name: str) -> int | None:
         """The id of a known device."""
@@ -107,16 +159,17 @@ class Names:
         fresh = [row for row in rows if row.name not in self._series_ids]
         if not fresh:
             return
-        size = max(len(self.series), *(row.id + 1 for row in fresh))
-        self.series += [_UNKNOWN] * (size - len(self.series))
-        self.columns.grow_to(size)
+        self.grow_to(max(row.id + 1 for row in fresh))
         for row in fresh:
             self.series[row.id] = row.name
             self._series_ids[row.name] = row.id
+            self.places.take(row.id, row.name.device)
         ids = [row.id for row in fresh]
         self.columns["device"][ids] = [row.name.device for row in fresh]
         self.columns["metric"][ids] = [self._metric_id(row.name) for row in fresh]
         self.columns["uptime"][ids] = [row.name.metric == UPTIME_METRIC for row in fresh]
+        self.columns["overflow"][ids] = [row.name.metric == OVERFLOW_METRIC for row in fresh]
+        self.overflowing = self.overflowing or any(row.name.metric == OVERFLOW_METRIC for row in fresh)
         for column in ("width", "next_width", "switch"):
             self.columns[column][ids] = [getattr(row, column) for row in fresh]
         self._switching = self._switching or any(row.switch != NEVER for row in fresh)
@@ -145,7 +198,7 @@ class Names:
         `newest`, shape (devices,): no window that began later than this exists yet.
         """
         wanted = np.array([self._widths.of(metric.metric) for metric in self.metrics], np.int64)
-        if not len(self.series):
+        if not self.metrics:
             return []
         differs = wanted[self.columns["metric"]] != self.columns["next_width"]
         changed: list[int] = [series for series in np.flatnonzero(differs).tolist() if self.row(series)]
@@ -164,7 +217,14 @@ class Names:
         known = self._metric_ids.setdefault(metric, len(self.metrics))
         if known == len(self.metrics):
             self.metrics.append(metric)
+        self._metric_uses[known] += 1
         return known
+
+    def _release_metric(self, metric: int) -> None:
+        self._metric_uses[metric] -= 1
+        if not self._metric_uses[metric]:
+            del self._metric_uses[metric], self._metric_ids[self.metrics[metric]]
+            self.metrics[metric] = _NO_METRIC
 
     def _switch(self, series: int, wanted: int, newest: int) -> None:
         columns = self.columns

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 
 class Pending:
-    """`skewed` and `events_rejected` only ever become metrics."""
+    """`skewed`, `overflowed` and `events_rejected` only ever become metrics."""
 
     def __init__(self) -> None:
         self.dead: list[DeadLetter] = []
         self.acks: list[AckMessage] = []
         self.skewed = 0
         self.events_rejected: Counter[str] = Counter()
+        self.overflowed: Counter[str] = Counter()
 
     def note(self, notes: Notes) -> None:
         """Take over what one commit noted."""
@@ -26,3 +27,4 @@ class Pending:
         self.acks += [message for message in notes.messages if isinstance(message, AckMessage)]
         self.skewed += notes.skewed
         self.events_rejected.update(notes.events_rejected)
+        self.overflowed.update(notes.overflowed)

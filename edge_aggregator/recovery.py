@@ -23,6 +23,7 @@ def recover(rooms: Rooms) -> None:
     _rebuild(rooms)
     newest = np.maximum(rooms.windows.devices["watermark"], rooms.windows.devices["horizon"])
     rooms.rewidened += rooms.names.adopt_widths(newest)
+    rooms.state.load_places(rooms.names, rooms.journal.last_position)
     for block in rooms.journal.read(rooms.saved.processed + 1, rooms.journal.last_position):
         step(rooms, block)
 
@@ -34,6 +35,8 @@ def step(rooms: Rooms, block: Block | LostBlock, listened: float = 0.0) -> None:
         rooms.ledger.receive(decoded.received(), block.notes.rejected)
         rooms.ledger.reject(SampleRejection.TOO_OLD.value, rooms.windows.step(block.samples, block.position))
         rooms.registry.step(block.samples, block.notes, listened)
+        rooms.names.places.use(block.samples.series)
+        rooms.offenders.note(block.samples.series, rooms.names)
         rooms.pending.note(block.notes)
     elif block.received is not None:
         rooms.ledger.receive(block.received, {})

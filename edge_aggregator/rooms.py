@@ -22,6 +22,9 @@ from edge_aggregator.outbox.batches import BatchMaker
 from edge_aggregator.outbox.records import Records
 from edge_aggregator.outbox.room import Room
 from edge_aggregator.pending import Pending
+from edge_aggregator.quotas.offenders import Offenders
+from edge_aggregator.quotas.rates import Rates
+from edge_aggregator.quotas.sweep import Sweeper
 from edge_aggregator.state import Progress, State
 from edge_aggregator.storage import Storage, fatal
 from edge_aggregator.widths import Widths
@@ -58,6 +61,8 @@ class Rooms:
     saved: Progress
     position: int
     heartbeat_ms: int
+    sweeper: Sweeper
+    offenders: Offenders
     heartbeat_at: int = 0
     pending: Pending = field(default_factory=Pending)
     refused: dict[int, Waiting] = field(default_factory=dict)
@@ -79,11 +84,17 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
     folder = Path(config.data_dir)
     lock = FolderLock(folder, storage)
     site = Site(config.tenant, config.site, config.gateway)
-    names = Names(Widths.from_config(config), max_devices=config.max_devices, max_series=config.max_series)
+    names = Names(
+        Widths.from_config(config),
+        max_devices=config.max_devices,
+        max_series=config.max_series,
+        per_device=config.quotas.series,
+    )
     state = State(folder, storage)
     with fatal("opening the journal"):
         journal = Journal(folder / "journal", storage, file_bytes=config.journal_file_bytes)
     saved, devices = state.load_progress(), state.load_names(names)
+    names.grow_to(saved.next_series)
     journal.open(names, saved.processed)
     registry, windows = _registry(config, site, names, devices, saved), _windows(config, names, saved)
     records = Records(site, state.boot, saved.events)
@@ -91,7 +102,7 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
         lock=lock,
         site=site,
         names=names,
-        tables=Tables(config.site, names, _limits(config)),
+        tables=Tables(config.site, names, _limits(config), Rates(config.quotas)),
         journal=journal,
         bounds=Bounds(config.journal_bytes, milliseconds(config.journal_age_s)),
         state=state,
@@ -105,6 +116,8 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
         saved=saved,
         position=saved.processed,
         heartbeat_ms=milliseconds(config.heartbeat_s),
+        sweeper=Sweeper(config.quotas),
+        offenders=Offenders(saved.offenders),
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_aggregator.names import Names
+    from edge_aggregator.quotas.places import Places
     from edge_aggregator.storage import Storage
 
 VERSION = 1
@@ -51,7 +52,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far the journal is worked up.
 
     `processed`: the last block that everything here contains; `needed`: the first block that an open window needs;
-    `evicted_until`: the newest timestamp (ms) that the journal has forgotten; `events`: how many events were made.
+    `evicted_until`: the newest timestamp (ms) that the journal has forgotten; `events`: how many events were made;
+    `next_series`: the lowest id that no series ever had; `offenders`: samples that overflowed, by device.
     """
 
     processed: int = 0
@@ -62,6 +64,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     head: Head = Head()
     windows: dict[str, bytes] = {}
     devices: dict[str, bytes] = {}
+    next_series: int = 0
+    offenders: dict[str, int] = {}
 
 
 def read_progress(meta: Mapping[str, bytes]) -> Progress:
@@ -121,6 +125,19 @@ class State:
         rows = [row for row in map(names.row, series) if row]
         self._db.executemany("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", map(_series_values, rows))
         self._saved_series, self._saved_devices = len(names.series), len(names.devices)
+
+    def forget_series(self, series: Iterable[int]) -> None:
+        """Forget series that nothing refers to any more. Within a transaction."""
+        self._db.executemany("DELETE FROM series WHERE id = ?", [(number,) for number in series])
+
+    def save_places(self, places: Places) -> None:
+        """Save who has a place, as of a sweep. Within a transaction."""
+        self._set("places", places.save())
+
+    def load_places(self, names: Names, position: int) -> None:
+        """Restore who had a place; what is not known to have lost it keeps it. `position`: the newest block."""
+        if saved := self._get("places"):
+            names.places.restore(saved, position)
 
     def save_records(self, records: Iterable[tuple[int, bytes]]) -> None:
         """Save what changed of devices. Within a transaction."""

@@ -37,6 +37,8 @@ class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
     devices: int
     series: int
     journal_bytes: int
+    over_quota: dict[str, int]
+    """Samples in overflow series, by device: those with the most."""
 
 
 def totals(data_dir: Path) -> Totals:
@@ -75,6 +77,7 @@ def _read(db: apsw.Connection, data_dir: Path) -> EdgeStatus:
         commands_waiting=_count(db, "SELECT count(*) FROM commands WHERE status IN ('waiting', 'accepted')"),
         devices=_count(db, "SELECT count(*) FROM devices"),
         series=_count(db, "SELECT count(*) FROM series"),
+        over_quota=progress.offenders,
         journal_bytes=sum(_size(file) for file in (data_dir / "journal").glob("journal-*")),
     )
 

@@ -26,6 +26,8 @@ class Collected:
         self.arrivals: list[int] = []
         self.sizes: list[int] = []
         self.origins: list[Message] = []
+        self.repeated: list[int] = []
+        """Parts of a message whose bytes an earlier part stands for."""
         self.heard: set[int] = set()
         self.rejected: Counter[str] = Counter()
         self.events_rejected: Counter[str] = Counter()

@@ -59,7 +59,8 @@ class AckMessage(msgspec.Struct, frozen=True, array_like=True, tag="ack"):
 class Notes(msgspec.Struct, kw_only=True):
     """What one commit keeps beside its samples.
 
-    `taken` is the newest arrival (ms); `rejected` counts samples by reason, `events_rejected` state messages and acks;
+    `taken` is the newest arrival (ms); `rejected` counts samples by reason, `events_rejected` state messages and acks,
+    `overflowed` samples that went to the overflow series of their device (they are taken, not rejected);
     `heard` are the ids of devices that showed life.
     """
 
@@ -67,6 +68,7 @@ class Notes(msgspec.Struct, kw_only=True):
     rejected: dict[str, int] = {}
     events_rejected: dict[str, int] = {}
     skewed: int = 0
+    overflowed: dict[str, int] = {}
     heard: list[int] = []
     dead: list[DeadLetter] = []
     messages: list[StateMessage | AckMessage] = []

@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_aggregator.decode.decoded import Decoded, Notes, Samples
 from edge_aggregator.decode.telemetry import NUMBERS
+from edge_aggregator.quotas.admission import admit
 from ingest.contract.reasons import SampleRejection
 
 if TYPE_CHECKING:
@@ -48,7 +49,18 @@ def finish(found: Collected, tables: Tables) -> Decoded:
         refused = _refuse(masks, sizes, found)
         series, ts, values = series[~refused], ts[~refused], values[~refused]
     skewed = int(sizes[faults.held].sum())
-    return Decoded(_sorted(series, ts, values), _notes(found, skewed))
+    admitted = admit(_sorted(series, ts, values), _sent(found, sizes, tables), found.newest, tables.names, tables.rates)
+    found.rejected.update(admitted.rejected)
+    return Decoded(admitted.samples, _notes(found, skewed, admitted.overflowed))
+
+
+def _sent(found: Collected, sizes: NDArray[np.int64], tables: Tables) -> NDArray[np.float64]:
+    # Payload bytes by device; a payload in which nothing was good counts for nobody.
+    size = np.array([len(origin.payload) for origin in found.origins], np.float64)
+    size[found.repeated] = 0.0
+    firsts = (np.cumsum(sizes) - sizes)[sizes > 0]
+    device = tables.names.columns["device"][np.array(found.series, np.int64)[firsts]]
+    return np.bincount(device, weights=size[sizes > 0], minlength=len(tables.names.devices)).astype(np.float64)
 
 
 def _numbers(values: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -110,12 +122,13 @@ def _sorted(series: NDArray[np.int64], ts: NDArray[np.int64], value: NDArray[np.
     return Samples(series[order], ts[order], value[order])
 
 
-def _notes(found: Collected, skewed: int) -> Notes:
+def _notes(found: Collected, skewed: int, overflowed: dict[str, int]) -> Notes:
     return Notes(
         taken=found.newest,
         rejected=dict(found.rejected),
         events_rejected=dict(found.events_rejected),
         skewed=skewed,
+        overflowed=overflowed,
         heard=sorted(found.heard),
         dead=found.dead.kept,
         messages=found.events,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from edge_aggregator.quotas.config import QuotaConfig
+from edge_aggregator.quotas.rates import Rates
 from ingest.contract.topics import read_device_topic
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ _MOST_PLACES = 65_536
 _MOST_SHAPE_IDS = 1_000_000
 _MOST_IDS_PER_SHAPE = 1024
 _MOST_AHEAD_MS = 60_000
+_MOST_OVERFLOWING_IDS = 50_000
 
 
 class Channel(StrEnum):
@@ -53,10 +56,13 @@ class Limits(NamedTuple):
 class Tables:
     """The dictionary of one gateway and the caches over it."""
 
-    def __init__(self, site: str, names: Names, limits: Limits) -> None:
+    def __init__(self, site: str, names: Names, limits: Limits, rates: Rates | None = None) -> None:
         self.names, self.limits = names, limits
+        self.rates = rates or Rates(QuotaConfig())
         self.shapes: dict[tuple[str, ...], Shape] = {}
         self._shape_ids = 0
+        self._overflowing: list[tuple[str, ...]] = []
+        self._overflowing_ids = 0
         self._site = site
         self._places: dict[str, Place] = {}
         self._given: dict[int, int] = {}
@@ -65,11 +71,30 @@ class Tables:
         """Cache a shape; when the cache is full it begins anew."""
         if len(shape.series) > _MOST_IDS_PER_SHAPE:
             return
+        if self.names.overflows(shape.series):
+            self._make_room_for_overflow(key, len(shape.series) + 1)
         self._shape_ids += len(shape.series) + 1
         if self._shape_ids > _MOST_SHAPE_IDS:
-            self.shapes.clear()
+            self.forget_shapes()
             self._shape_ids = len(shape.series) + 1
         self.shapes[key] = shape
+
+    def forget_shapes(self) -> None:
+        """Begin the cache of shapes anew: series may have lost or got a place."""
+        self.shapes.clear()
+        self._overflowing.clear()
+        self._shape_ids = self._overflowing_ids = 0
+
+    def _make_room_for_overflow(self, key: tuple[str, ...], ids: int) -> None:
+        # A device that makes up names without end must not push the shapes of its neighbours out.
+        self._overflowing_ids += ids
+        if self._overflowing_ids > _MOST_OVERFLOWING_IDS:
+            for known in self._overflowing:
+                self.shapes.pop(known, None)
+            self._shape_ids -= self._overflowing_ids - ids
+            self._overflowing.clear()
+            self._overflowing_ids = ids
+        self._overflowing.append(key)
 
     def place(self, topic: str) -> Place:
         """Where a topic leads."""

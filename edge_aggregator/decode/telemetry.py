@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from edge_aggregator.decode.tables import Shape
-from edge_aggregator.names import SeriesName
+from edge_aggregator.names import OVERFLOW_METRIC, SeriesName
 from edge_aggregator.receive.port import Message  # noqa: TC001 - a field of a NamedTuple
 from ingest.contract.batch_wire import TEXT_LIMIT
 from ingest.contract.reasons import SampleRejection
@@ -76,11 +76,13 @@ def read_unusual(origin: Origin, tables: Tables, into: Collected) -> None:
     except (ValueError, RecursionError) as error:
         into.reject(message, at, SampleRejection.MALFORMED, str(error))
         return
+    parts = len(into.times)
     for item in document if type(document) is list else [document]:
         if type(item) is dict:
             _read_object(item, origin, tables, into)
         else:
             into.reject(message, at, SampleRejection.MALFORMED, f"found {type(item).__name__}, expected an object")
+    into.repeated.extend(range(parts + 1, len(into.times)))
 
 
 def _parse(payload: bytes) -> Any:
@@ -130,10 +132,12 @@ def _series(device: int, name: str, value: Any, tables: Tables) -> int | SampleR
     # A series comes into being with its first number: texts and nested values are not worth a place in the dictionary.
     if type(value) not in NUMBERS:
         return SampleRejection.NOT_A_NUMBER
-    if not name or len(name) > TEXT_LIMIT or not name.isprintable():
+    if not name or len(name) > TEXT_LIMIT or not name.isprintable() or name == OVERFLOW_METRIC:
         return SampleRejection.BAD_NAME
     series = tables.names.series_id(SeriesName(device, name))
-    return SampleRejection.TOO_MANY_SERIES if series is None else series
+    if series is None:
+        series = tables.names.overflow_id(device)
+    return SampleRejection.TOO_MANY_SERIES if series < 0 else series
 
 
 def _milliseconds(ts: Any) -> int | None:

@@ -69,6 +69,10 @@ class Revisions:
         self._db.execute(update, (net, *window, row[0]))
         return True
 
+    def series(self) -> set[int]:
+        """The series that have corrected windows here."""
+        return {int(row[0]) for row in self._db.execute("SELECT DISTINCT series FROM revisions")}
+
     def forget(self, past: Callable[[Spans], NDArray[np.bool_]], sent: int) -> None:
         """Forget the windows that `past` says are corrected no more, once all records up to `sent` are gone."""
         query = "SELECT series, start, width FROM revisions GROUP BY 1, 2, 3 HAVING max(record) <= ?"

@@ -58,7 +58,7 @@ class Room:
         ):
             device_id = self._names.find_device(batch.devices[device].device)
             name = batch.metrics[metric]
-            series = self._names.series_id(SeriesName(device_id or 0, name.name, name.labels))
+            series = self._names.find_series(SeriesName(device_id or 0, name.name, name.labels))
             window = WindowId(series or 0, start, width)
             net = self._revisions.net(window, revision) if revision else count
             if not self._revisions.hand_on(window, revision, net):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Groups(NamedTuple):
     """Neighbouring samples of one window; all but `value` (samples,) have shape (groups,); times in ms.
 
-    `rising`: timestamps rise strictly within the group. A window has several groups when its series moved back and
+    `rising`: timestamps rise strictly within the group. `overflow`: every sample counts, whatever its timestamp. A window has several groups when its series moved back and
     forth over its edge.
     """
 
@@ -26,6 +26,7 @@ class Groups(NamedTuple):
     width: NDArray[np.int64]
     size: NDArray[np.int64]
     rising: NDArray[np.bool_]
+    overflow: NDArray[np.bool_]
     first_ts: NDArray[np.int64]
     last_ts: NDArray[np.int64]
     max_ts: NDArray[np.int64]
@@ -57,6 +58,7 @@ def group(samples: Samples, names: Names) -> Groups:
         width=width[first],
         size=size,
         rising=_no_fall(falls, first, last),
+        overflow=names.columns["overflow"][series[first]],
         first_ts=ts[first],
         last_ts=ts[last],
         max_ts=np.maximum.reduceat(ts, first) if len(first) else ts,

@@ -79,6 +79,7 @@ class OpenWindows:
         dirty = ~groups.rising | (groups.first_ts <= self.rows["last_ts"][row])
         # A window with two groups in one block: its series went back and forth over the window's edge.
         dirty |= np.bincount(row, minlength=len(self.rows))[row] > 1
+        dirty &= ~groups.overflow  # taken in the order of the journal, so that nothing is out of order
         self.rows["dirty"][row[dirty]] = True
 
     def _find_or_open(self, groups: Groups, position: int) -> NDArray[np.int64]:

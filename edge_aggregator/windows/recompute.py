@@ -66,14 +66,20 @@ def recompute(spans: Spans, ground: Ground, since: int = 0) -> Recomputed:
     columns: list[NDArray[Any]] = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
     found = _Found(*columns)
     window, early = order[found.window], found.position <= since
+    ts = _times(spans.series[window], found.ts, ground.names)
     return Recomputed(
-        statistics(window, found.ts, found.value, len(keys)),
-        statistics(window[early], found.ts[early], found.value[early], len(keys)),
+        statistics(window, ts, found.value, len(keys)),
+        statistics(window[early], ts[early], found.value[early], len(keys)),
         incomplete,
     )
 
 
 _NOTHING = _Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.int64))
+
+
+def _times(series: NDArray[np.int64], ts: NDArray[np.int64], names: Names) -> NDArray[np.int64]:
+    # In an overflow series every sample counts, in the order of the journal: its place stands for its timestamp.
+    return np.where(names.columns["overflow"][series], np.arange(len(ts)), ts) if names.overflowing else ts
 
 
 def _among(block: Block, keys: NDArray[np.uint64], names: Names) -> _Found:

@@ -50,6 +50,14 @@ EDGE_CONFLICTS = MetricSpec(
 EDGE_EVENTS_REJECTED = MetricSpec(
     "tidegate_edge_events_rejected_total", "counter", ("reason",), "State messages and acknowledgements not taken."
 )
+EDGE_OVERFLOW = MetricSpec(
+    "tidegate_edge_overflow_samples_total",
+    "counter",
+    ("reason",),
+    "Samples counted in the overflow series of their device: too many series, samples or bytes of one device.",
+    "`tidegate edge status` names the devices: mend them, or raise `edge.quotas`.",
+)
+EDGE_SERIES = MetricSpec("tidegate_edge_series", "gauge", (), "Series that have a place in the dictionary.")
 EDGE_SKEWED = MetricSpec(
     "tidegate_edge_skewed_samples_total",
     "counter",

@@ -18,7 +18,16 @@ class SampleRejection(StrEnum):
     BAD_NAME = "bad_name"  # a metric name that no store would take
     UNKNOWN_TOPIC = "unknown_topic"  # no decoder is mapped to the topic
     FOREIGN_SITE = "foreign_site"  # the topic names a site that this gateway does not serve
-    TOO_MANY_SERIES = "too_many_series"  # the gateway's series limit is reached
+    TOO_MANY_SERIES = "too_many_series"  # the gateway's series limit is reached, and its device has no overflow series
+    OVER_QUOTA = "over_quota"  # beyond even what its device's overflow series may take
+
+
+class Overflow(StrEnum):
+    """Why a sample was counted in the overflow series of its device instead of its own."""
+
+    SERIES = "series"  # its device, or the gateway, has no place for another series
+    SAMPLES = "samples"  # its device sends too many samples per second
+    BYTES = "bytes"  # its device sends too many bytes per second
 
 
 class SampleDrop(StrEnum):
