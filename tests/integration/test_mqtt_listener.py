@@ -17,6 +17,7 @@ from paho.mqtt.properties import Properties
 
 from edge_aggregator.receive.config import ListenerConfig
 from edge_aggregator.receive.mqtt.connect import Connect, Will
+from edge_aggregator.receive.mqtt.device_link import MOST_UNCOMMITTED_BYTES
 from edge_aggregator.receive.mqtt.listener import MqttListener
 from edge_aggregator.receive.mqtt.publish import PINGREQ, Publish
 from edge_aggregator.receive.mqtt.subscribe import Subscribe
@@ -277,7 +278,7 @@ async def test_an_mqtt_5_client_may_use_every_property() -> None:
 
 
 async def test_reads_pause_while_the_intake_has_no_room() -> None:
-    intake, count = HeldIntake(), 8000
+    intake, count = HeldIntake(commits=True), 8000
     async with listening(intake) as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(hello())
@@ -292,6 +293,28 @@ async def test_reads_pause_while_the_intake_has_no_room() -> None:
         intake.empty()
         await until(lambda: len(intake.messages()) == count)
         writer.close()
+
+
+async def test_a_connection_that_floods_takes_its_share_of_the_intake_and_no_more() -> None:
+    intake = HeldIntake()
+    flood = [Publish(topic=f"{OWN}/telemetry", payload=b"x" * 60_000, qos=1, packet_id=n + 1) for n in range(60)]
+    async with listening(intake, credentials=None) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(Connect(version=Version.V311, client_id="pump-1").encode())
+        writer.write(b"".join(one.encode(Version.V311) for one in flood))
+        await until(lambda: sum(arrival.size for arrival in intake.uncommitted) > MOST_UNCOMMITTED_BYTES)
+        async with paho(listener, MQTTProtocolVersion.MQTTv311, "pump-2", None) as other:
+            for number in range(20):
+                other.client.publish("tidegate/v1/s/pump-2/telemetry", f"{number}", qos=1)
+            await until(lambda: sum(len(payload) < 60_000 for payload in intake.payloads()) == 20)
+        flooded = [payload for payload in intake.payloads() if len(payload) == 60_000]
+        assert len(flooded) <= (MOST_UNCOMMITTED_BYTES + 200_000) // 60_000
+        while len(flooded) < len(flood):
+            intake.commit()
+            await asyncio.sleep(0.01)
+            flooded = [payload for payload in intake.payloads() if len(payload) == 60_000]
+        writer.close()
+        assert await reader.read(4) == b"\x20\x02\x00\x00"
 
 
 async def test_a_device_that_never_reads_its_answers_is_not_read_either() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from edge_aggregator.receive.mqtt.ending import Cause
-from edge_aggregator.receive.mqtt.gate import QUIET, WRITING, ReadGate
+from edge_aggregator.receive.mqtt.gate import QUIET, SHARE, WRITING, ReadGate
 from edge_aggregator.receive.port import Arrival
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ingest.runtime.clock import Clock
 
 _UNSENT_BYTES = 64 * 1024  # a device that does not read its answers is not read either
+MOST_UNCOMMITTED_BYTES = 1024 * 1024  # of one connection: the others find room in the intake
 _WINDOW = 20  # unacknowledged messages after which most clients wait
 _WILL_BYTES = 200
 _STUCK_S = 30.0
@@ -52,7 +53,7 @@ class DeviceLink(asyncio.BufferedProtocol):
         self.session, self._intake, self._clock, self._registry = session, intake, clock, registry
         self._transport: asyncio.Transport | None = None
         self._gate: ReadGate | None = None
-        self._unacknowledged = 0
+        self._unacknowledged = self._uncommitted_bytes = 0
         self._answers: dict[int, asyncio.Future[bool]] = {}
         self._known = False
         self._stuck_since: float | None = None
@@ -98,13 +99,16 @@ class DeviceLink(asyncio.BufferedProtocol):
             self._registry.name,
             read.messages,
             read.size,
-            partial(self._acknowledge, bytes(read.acks), owed),
+            partial(self._acknowledge, bytes(read.acks), owed, read.size),
             tuple(read.oversized),
             self._unacknowledged >= _WINDOW,
         )
         self._intake.offer(arrival)
+        self._uncommitted_bytes += read.size
         if self._gate:
             self._gate.heed_room()
+            if self._uncommitted_bytes > MOST_UNCOMMITTED_BYTES:
+                self._gate.hold(SHARE)
 
     def _count(self, messages: int, oversized: int, size: int) -> None:
         counters = self._registry.counters
@@ -112,8 +116,11 @@ class DeviceLink(asyncio.BufferedProtocol):
         counters["oversized"] += oversized
         counters["bytes"] += size
 
-    def _acknowledge(self, acks: bytes, owed: int) -> None:
+    def _acknowledge(self, acks: bytes, owed: int, size: int) -> None:
         self._unacknowledged -= owed
+        self._uncommitted_bytes -= size
+        if self._gate and self._uncommitted_bytes <= MOST_UNCOMMITTED_BYTES:
+            self._gate.release(SHARE)
         if acks and self._transport and not self._transport.is_closing():
             self._transport.write(acks)
 

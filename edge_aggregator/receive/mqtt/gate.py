@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from edge_aggregator.receive.port import Intake
 
 
-INTAKE, QUIET, WRITING = "intake", "quiet", "writing"
+INTAKE, QUIET, SHARE, WRITING = "intake", "quiet", "share", "writing"
 
 
 class ReadGate:
