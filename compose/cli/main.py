@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "doctor": ("compose.cli.doctor", "doctor", "Examine a gateway and what it needs."),
     "dead": ("compose.cli.dead", "dead", "List, explain and replay dead letters."),
     "rollout": ("compose.cli.rollout", "rollout", "Start, watch and replay rollouts."),
+    "bench": ("compose.cli.bench", "bench", "Measure what is claimed, try what is promised."),
     "keys": ("compose.cli.keys", "keys", "Make keys and tokens."),
 }
 """Name to (module, attribute, short help)."""

@@ -1,0 +1,88 @@
+"""Simulated devices: they number what they say, remember what was acknowledged, and say again what was not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from edge_aggregator.receive.port import Message
+from ingest.contract.topics import device_topic
+
+if TYPE_CHECKING:
+    import random
+
+SITE = "site-1"
+LATE_MS = 10_000
+_VALUE_BITS = 22
+_REPEATED = 12
+_LATE, _AGAIN, _BAD = 0.15, 0.1, 0.6
+_BAD_BYTES = (300, 1200)
+
+
+class Said(NamedTuple):
+    """One message; a bad one has no samples. `samples` maps metrics to values, `ts` in ms."""
+
+    device: str
+    ts: int
+    samples: dict[str, float]
+    message: Message
+
+    @property
+    def received(self) -> int:
+        """How many samples the account counts for it: a payload that cannot be read is one."""
+        return len(self.samples) or 1
+
+
+class Fleet:
+    """Devices with equal metrics.
+
+    Values are random whole numbers of 22 bits: every sum and sum of squares of a window is exact, whatever the order,
+    so count, sum, sum of squares, minimum, maximum and last name the set of samples.
+    """
+
+    def __init__(self, chance: random.Random, *, devices: int, metrics: int) -> None:
+        self._chance = chance
+        self._devices = [f"d{number}" for number in range(devices)]
+        self._metrics = [f"m{number}" for number in range(metrics)]
+        self._times: set[tuple[str, int]] = set()
+        self._in_flight: list[Said] = []
+        self.acknowledged: list[Said] = []
+
+    def speak(self, now: int) -> list[Said]:
+        """What is sent now: what was not acknowledged first, then one message a device, some late, some said twice."""
+        said = [self._say(device, now) for device in self._devices]
+        if self._chance.random() < _BAD:
+            said.append(self._say_badly(now))
+        recent = [one for one in self.acknowledged[-_REPEATED:] if one.samples]
+        said += [one for one in recent if self._chance.random() < _AGAIN]
+        self._chance.shuffle(said)
+        self._in_flight += said
+        return self._in_flight
+
+    def acknowledge(self) -> None:
+        """Everything that was sent is acknowledged."""
+        self.acknowledged += self._in_flight
+        self._in_flight = []
+
+    def everything(self) -> dict[tuple[str, str], dict[int, float]]:
+        """All acknowledged samples, each once: value by ts, by (device, metric)."""
+        found: dict[tuple[str, str], dict[int, float]] = {}
+        for one in self.acknowledged:
+            for metric, value in one.samples.items():
+                found.setdefault((one.device, metric), {})[one.ts] = value
+        return found
+
+    def _say(self, device: str, now: int) -> Said:
+        ts = now - (self._chance.randrange(LATE_MS) if self._chance.random() < _LATE else 0)
+        while (device, ts) in self._times:
+            ts -= 1
+        self._times.add((device, ts))
+        samples = {metric: float(self._chance.getrandbits(_VALUE_BITS)) for metric in self._metrics}
+        payload = orjson.dumps({"ts": ts, "metrics": samples})
+        return Said(device, ts, samples, Message(device_topic(SITE, device, "telemetry"), payload, retain=False))
+
+    def _say_badly(self, now: int) -> Said:
+        device = self._chance.choice(self._devices)
+        payload = self._chance.randbytes(self._chance.randrange(*_BAD_BYTES))
+        return Said(device, now, {}, Message(device_topic(SITE, device, "telemetry"), b"\x00" + payload, retain=False))

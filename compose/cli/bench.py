@@ -1,0 +1,15 @@
+"""`tidegate bench`: what is promised and what is claimed, measured on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from compose.cli.bench_crash import crash
+
+
+@click.group()
+def bench() -> None:
+    """Measure what is claimed, and try what is promised, on this machine."""
+
+
+bench.add_command(crash)
