@@ -6,6 +6,7 @@ import msgspec
 
 from edge_aggregator.quotas.config import QuotaConfig
 from edge_aggregator.receive.config import BrokerConfig, ListenerConfig
+from edge_aggregator.recorder.config import RecorderConfig
 from ingest.contract.topics import is_name
 
 _MIB = 1024 * 1024
@@ -74,6 +75,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A batch that has waited longer than this is sent as backlog."""
     command_retry_s: float = 2.0
     """First pause before a command that was not acknowledged is published again; doubles up to a minute."""
+    recorder: RecorderConfig = RecorderConfig()
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

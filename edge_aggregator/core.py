@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge_aggregator.decode.decoder import decode
 from edge_aggregator.flush import flush
 from edge_aggregator.journal.block import Block
+from edge_aggregator.recorder.search import Search, wanted_series
 from edge_aggregator.recovery import recover, step
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable, Sequence
 
     from edge_aggregator.commands.table import Known
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from edge_aggregator.flush import Flushed, Moment
     from edge_aggregator.ledger import Totals
     from edge_aggregator.outbox.outbox import Waiting
+    from edge_aggregator.recorder.answers import Answer, Answers
+    from edge_aggregator.recorder.table import OpenRequest
     from edge_aggregator.rooms import Rooms
     from ingest.contract.records import Record
+    from ingest.contract.requests import SampleRequest
     from ingest.runtime.telemetry import Telemetry
 
 
@@ -87,6 +92,36 @@ class Core:
     def unanswered(self) -> list[Known]:
         """Commands to be published (again)."""
         return self._rooms.state.commands.unanswered()
+
+    @property
+    def answers(self) -> Answers:
+        """Makes what is sent for a request; may be used in any thread."""
+        return self._rooms.answers
+
+    def take_requests(self, records: Sequence[Record], now: int) -> Counter[str]:
+        """Take requests for raw samples durably; what became of them."""
+        return self._rooms.clerk.take(records, now)
+
+    def begin_pull(self, now: int) -> OpenRequest | None:
+        """The request to be answered next."""
+        return self._rooms.clerk.begin(now)
+
+    def search(self, request: SampleRequest, most: int) -> Search:
+        """A search through what has been acknowledged up to now, for at most `most` samples."""
+        wanted = wanted_series(self._rooms.names, request.device, request.metrics)
+        return Search(request, wanted, self._rooms.journal.last_position, min(most, request.most_samples))
+
+    def search_turn(self, search: Search) -> bool:
+        """Read a little of the journal; whether the search's pass is over."""
+        return search.turn(self._rooms.journal)
+
+    def close_pull(self, begun: OpenRequest, answer: Answer, now: int) -> None:
+        """A request was answered or given up: its line of the audit is in the outbox on return."""
+        self._rooms.clerk.close(begun, answer, now)
+
+    def forgotten(self) -> int:
+        """The newest timestamp (ms) that the journal has forgotten; -1 without any."""
+        return self._rooms.saved.evicted_until
 
     def standing(self) -> Standing:
         """For metrics and status."""

@@ -25,11 +25,14 @@ from edge_aggregator.pending import Pending
 from edge_aggregator.quotas.offenders import Offenders
 from edge_aggregator.quotas.rates import Rates
 from edge_aggregator.quotas.sweep import Sweeper
+from edge_aggregator.recorder.answers import Answers
+from edge_aggregator.recorder.clerk import Clerk
 from edge_aggregator.state import Progress, State
 from edge_aggregator.storage import Storage, fatal
 from edge_aggregator.widths import Widths
 from edge_aggregator.windows.windows import Windows
 from ingest.contract.batch import Origin
+from ingest.runtime.secrets import parse_public_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +59,8 @@ class Rooms:
     ledger: Ledger
     records: Records
     desk: Desk
+    answers: Answers
+    clerk: Clerk
     maker: BatchMaker
     room: Room
     saved: Progress
@@ -97,7 +102,8 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
     names.grow_to(saved.next_series)
     journal.open(names, saved.processed)
     registry, windows = _registry(config, site, names, devices, saved), _windows(config, names, saved)
-    records = Records(site, state.boot, saved.events)
+    records, origin = Records(site, state.boot, saved.events), Origin(*site, state.boot)
+    answers = Answers(origin, names)
     return Rooms(
         lock=lock,
         site=site,
@@ -111,7 +117,9 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
         ledger=Ledger(saved.totals, saved.head),
         records=records,
         desk=Desk(site, keys, state, records, names),
-        maker=BatchMaker(Origin(*site, state.boot), names, registry),
+        answers=answers,
+        clerk=_clerk(config, keys, state, answers, origin),
+        maker=BatchMaker(origin, names, registry),
         room=Room(state.outbox, state.revisions, names, most_bytes=config.outbox_bytes),
         saved=saved,
         position=saved.processed,
@@ -119,6 +127,13 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
         sweeper=Sweeper(config.quotas),
         offenders=Offenders(saved.offenders),
     )
+
+
+def _clerk(
+    config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], state: State, answers: Answers, origin: Origin
+) -> Clerk:
+    may_ask = {**keys, **parse_public_keys(config.recorder.keys)}
+    return Clerk(answers, may_ask, state, origin, most_waiting=config.recorder.most_waiting)
 
 
 def _registry(config: EdgeConfig, site: Site, names: Names, devices: dict[int, bytes], saved: Progress) -> Registry:

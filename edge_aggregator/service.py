@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from edge_aggregator.commands.consumer import CommandConsumer
+from edge_aggregator.commands.consumer import POLL_S, DownConsumer
 from edge_aggregator.commands.publisher import Publisher
 from edge_aggregator.config import milliseconds
 from edge_aggregator.core import Core
@@ -17,22 +17,30 @@ from edge_aggregator.pipeline import Pipeline
 from edge_aggregator.receive.mqtt.downlink import PahoDownlink
 from edge_aggregator.receive.mqtt.listener import MqttListener
 from edge_aggregator.receive.mqtt.reader import MqttReader
+from edge_aggregator.recorder.recorder import Recorder
 from edge_aggregator.rooms import open_rooms
 from edge_aggregator.storage import Storage
 from edge_aggregator.thread import OneThread
+from ingest.contract.commands import key_id
+from ingest.contract.topics import COMMANDS, REQUESTS
 from ingest.runtime.secrets import load_private_key, parse_public_keys
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from typing import Any
 
+    from edge_aggregator.commands.consumer import Take
     from edge_aggregator.config import EdgeConfig
     from edge_aggregator.core import Standing
     from edge_aggregator.receive.port import Downlink, Receiver
+    from ingest.contract.records import Record
     from ingest.runtime.clock import Clock
     from ingest.runtime.health import Health
     from ingest.runtime.log.port import Log
     from ingest.runtime.telemetry import Telemetry
+
+REQUESTS_POLL_S = 5.0
+"""How long one look for requests waits at the most; one that comes ends it at once."""
 
 FORWARD_S = 4.0
 """How long a draining gateway goes on sending."""
@@ -87,9 +95,8 @@ class EdgeService:
         self._has, self.receivers, self._downlink = equipment, receivers, downlink
         config = equipment.config
         self.name = f"edge {config.gateway}"
-        self._signer = Signer(
-            load_private_key(config.key_file), historical_after_ms=milliseconds(config.historical_after_s)
-        )
+        self._key = load_private_key(config.key_file)
+        self._signer = Signer(self._key, historical_after_ms=milliseconds(config.historical_after_s))
         self._centre_keys = parse_public_keys(config.centre_keys)
         self._thread = OneThread(self.name)
         self._draining = asyncio.Event()
@@ -142,6 +149,7 @@ class EdgeService:
             flushed=forwarder.more.set,
         )
         inward = [*(receiver.run(intake) for receiver in self.receivers), *self._commands(core, forwarder)]
+        inward += self._recorder(core, forwarder)
         await self._until_drained(pipeline, forwarder, inward)
 
     async def _until_drained(
@@ -172,20 +180,50 @@ class EdgeService:
 
     def _commands(self, core: Core, forwarder: Forwarder) -> list[Coroutine[Any, Any, None]]:
         has, config = self._has, self._has.config
-        consumer = CommandConsumer(
-            core,
-            self._thread,
-            has.log,
-            config.gateway,
-            clock=has.clock,
-            health=has.health,
-            part=f"{self.name} commands",
-            taken=forwarder.more.set,
-        )
+
+        async def take(records: Sequence[Record], now: int) -> None:
+            await self._thread.run(core.take_commands, records, now)
+            forwarder.more.set()
+
+        consumer = self._down(COMMANDS, take, "commands", f"tidegate-edge-{config.gateway}")
         publisher = Publisher(
             core, self._thread, self._downlink, config.site, clock=has.clock, retry_s=config.command_retry_s
         )
         return [consumer.run(), _publishing(publisher, self._downlink)]
+
+    def _recorder(self, core: Core, forwarder: Forwarder) -> list[Coroutine[Any, Any, None]]:
+        has, recorder = self._has, self._has.config.recorder
+        if not self._centre_keys and not recorder.keys:
+            return []  # nobody may ask
+        answering = Recorder(
+            core,
+            self._thread,
+            has.log,
+            self._key,
+            key_id(self._key.public_key()),
+            bytes_per_s=recorder.bytes_per_s,
+            most_samples=recorder.most_samples,
+            clock=has.clock,
+            telemetry=has.telemetry,
+            changed=forwarder.more.set,
+        )
+        group = f"tidegate-edge-{has.config.gateway}-requests"
+        consumer = self._down(REQUESTS, answering.take, "requests", group, poll_s=REQUESTS_POLL_S)
+        return [consumer.run(), answering.run()]
+
+    def _down(self, topic: str, take: Take, part: str, group: str, poll_s: float = POLL_S) -> DownConsumer:
+        has = self._has
+        return DownConsumer(
+            has.log,
+            topic,
+            take,
+            group=group,
+            member=has.config.gateway,
+            clock=has.clock,
+            health=has.health,
+            part=f"{self.name} {part}",
+            poll_s=poll_s,
+        )
 
 
 async def _publishing(publisher: Publisher, downlink: Downlink) -> None:

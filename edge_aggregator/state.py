@@ -16,6 +16,8 @@ from edge_aggregator.outbox.outbox import SCHEMA as OUTBOX_SCHEMA
 from edge_aggregator.outbox.outbox import Outbox
 from edge_aggregator.outbox.revisions import SCHEMA as REVISIONS_SCHEMA
 from edge_aggregator.outbox.revisions import Revisions
+from edge_aggregator.recorder.table import SCHEMA as REQUESTS_SCHEMA
+from edge_aggregator.recorder.table import RequestTable
 from edge_aggregator.storage import StorageFailedError, fatal, with_sum, without_sum
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, device INTEGER NOT NU
     + OUTBOX_SCHEMA
     + REVISIONS_SCHEMA
     + COMMANDS_SCHEMA
+    + REQUESTS_SCHEMA
 )
 _LABELS = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
 
@@ -85,6 +88,7 @@ class State:
             self._check_version()
             self.boot = self._boot()
             self.outbox, self.revisions, self.commands = Outbox(self._db), Revisions(self._db), CommandTable(self._db)
+            self.requests = RequestTable(self._db)
         self._saved_series = self._saved_devices = 0
 
     @contextmanager

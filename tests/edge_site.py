@@ -85,8 +85,7 @@ class Site:
         config = edge_config(
             self.folder,
             listener=ListenerConfig(site=SITE, port=0),
-            centre_keys=[public_key_text(self.centre.public_key())],
-            **(FAST | changes),
+            **(FAST | {"centre_keys": [public_key_text(self.centre.public_key())]} | changes),
         )
         self.edge = build_edge(
             config, clock=self.clock, log=log or self.log, health=self.health, telemetry=self.telemetry

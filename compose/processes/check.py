@@ -91,6 +91,8 @@ def _edge_problems(config: EdgeProcess) -> Iterator[str]:
         yield "edge: neither [edge.broker] nor [edge.listener] is given, expected one: name where devices are heard"
     for index, key in enumerate(edge.centre_keys):
         yield from _key_problems(f"edge.centre_keys[{index}]", key)
+    for index, key in enumerate(edge.recorder.keys):
+        yield from _key_problems(f"edge.recorder.keys[{index}]", key)
 
 
 def _gateway_problems(gateways: Sequence[GatewayConfig]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Commands from the centre: read from the log, kept durably, then committed."""
+"""What the centre sends down: read from the log, kept durably, then committed."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import random
 from typing import TYPE_CHECKING
 
 from ingest.contract.records import TopicPartition
-from ingest.contract.topics import COMMANDS
 from ingest.runtime.backoff import Backoff
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from edge_aggregator.core import Core
-    from edge_aggregator.thread import OneThread
     from ingest.contract.records import Record
     from ingest.runtime.clock import Clock
     from ingest.runtime.health import Health
     from ingest.runtime.log.port import Consumer, Log
 
+    Take = Callable[[Sequence[Record], int], Awaitable[None]]
+
 POLL_S = 0.5
 _MOST_RECORDS = 500
 
 
-class CommandConsumer:
-    """Reads as the one member of the gateway's own group; `taken` is called after each commit."""
+class DownConsumer:
+    """Reads one topic as the one member of the gateway's own `group`; what `take` has kept (at ms) is committed."""
 
     def __init__(
         self,
-        core: Core,
-        thread: OneThread,
         log: Log,
-        gateway: str,
+        topic: str,
+        take: Take,
         *,
+        group: str,
+        member: str,
         clock: Clock,
         health: Health,
         part: str,
-        taken: Callable[[], None],
+        poll_s: float = POLL_S,
     ) -> None:
-        self._core, self._thread, self._log, self._gateway = core, thread, log, gateway
-        self._clock, self._health, self._part, self._taken = clock, health, part, taken
+        self._log, self._topic, self._take_records, self._group, self._member = log, topic, take, group, member
+        self._clock, self._health, self._part, self._poll_s = clock, health, part, poll_s
         self._backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
 
     async def run(self) -> None:
@@ -53,11 +53,10 @@ class CommandConsumer:
                 await self._clock.sleep(self._backoff.next())
 
     async def _run_connected(self) -> None:
-        group = f"tidegate-edge-{self._gateway}"
-        consumer = await self._log.subscribe([COMMANDS], group=group, member=self._gateway)
+        consumer = await self._log.subscribe([self._topic], group=self._group, member=self._member)
         try:
             while True:
-                records = await consumer.poll(_MOST_RECORDS, POLL_S)
+                records = await consumer.poll(_MOST_RECORDS, self._poll_s)
                 self._health.ready(self._part)
                 self._backoff.reset()
                 if records:
@@ -66,8 +65,7 @@ class CommandConsumer:
             await consumer.close()
 
     async def _take(self, consumer: Consumer, records: Sequence[Record]) -> None:
-        await self._thread.run(self._core.take_commands, records, self._clock.now_ms())
-        self._taken()
+        await self._take_records(records, self._clock.now_ms())
         offsets = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
         try:
             await consumer.commit(offsets)

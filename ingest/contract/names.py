@@ -65,6 +65,16 @@ EDGE_SKEWED = MetricSpec(
     "Samples from the future, held to their arrival time.",
     "A device's clock runs ahead: give it NTP.",
 )
+EDGE_PULLS = MetricSpec(
+    "tidegate_edge_sample_requests_total",
+    "counter",
+    ("outcome",),
+    "Requests for raw samples by what became of them here: answered, or why not.",
+    "`bad_signature` and `unknown_key`: somebody asks who may not; see edge.recorder.keys.",
+)
+EDGE_PULLED_SAMPLES = MetricSpec(
+    "tidegate_edge_pulled_samples_total", "counter", (), "Raw samples sent because they were asked for."
+)
 INGEST_BATCHES = MetricSpec(
     "tidegate_ingest_batches_total",
     "counter",
