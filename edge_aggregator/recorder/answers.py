@@ -68,10 +68,12 @@ class Answers:
 
     def parts(self, begun: OpenRequest, samples: Samples, first: int, now: int) -> Iterator[Part]:
         """Samples as chunks, numbered from `first` on, none above `CHUNK_BYTES`."""
-        pieces = [samples] if len(samples.ts) else []
+        pieces = [self._named(samples)]
         while pieces:
             piece = pieces.pop()
             count = len(piece.ts)
+            if not count:
+                continue
             value = encode_samples(self._chunk(begun, piece, first, now)) if count <= CHUNK_SAMPLES else b""
             if value and (len(value) <= CHUNK_BYTES or count == 1):
                 name = f"{begun.request.request}/{begun.attempt}/{first}"
@@ -134,6 +136,12 @@ class Answers:
         return event_record(
             PULLS, origin.site, event, event_id=identity, source=self._source, time=now, trace=trace or None
         )
+
+    def _named(self, samples: Samples) -> Samples:
+        # A series may be forgotten meanwhile, together with the last file that had samples of it.
+        series, index = np.unique(samples.series, return_inverse=True)
+        known = np.array([bool(self._names.series[one].metric) for one in series.tolist()], np.bool_)
+        return samples if known.all() else rows_of(samples, known[index])
 
     def _chunk(self, begun: OpenRequest, samples: Samples, number: int, now: int) -> SampleChunk:
         series, index = np.unique(samples.series, return_inverse=True)

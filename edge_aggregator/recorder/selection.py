@@ -59,7 +59,7 @@ class Selection:
 _NONE = Samples(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
 
 
-def rows_of(samples: Samples, rows: slice) -> Samples:
+def rows_of(samples: Samples, rows: slice | NDArray[np.bool_]) -> Samples:
     """Some of the samples."""
     return Samples(samples.series[rows], samples.ts[rows], samples.value[rows])
 

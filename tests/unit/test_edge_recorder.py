@@ -148,6 +148,19 @@ def test_a_damaged_block_is_named_and_hides_no_other(bench: Bench, tmp_path: Pat
     assert [(block.position, block.min_ts, block.max_ts) for block in named] == [(3, T0 + 2, T0 + 2)]
 
 
+def test_a_series_that_is_forgotten_meanwhile_is_left_out(bench: Bench) -> None:
+    bench.take([message(Sample("d", metric, T0, 1.0)) for metric in ("a", "b")], T0)
+    search = bench.core.search(request(CENTRE), 100)
+    while not bench.core.search_turn(search):
+        pass
+    bench.rooms.names.forget_series([0])
+    bench.core.take_requests([record(asked(CENTRE))], T0)
+    begun = bench.core.begin_pull(T0)
+    assert begun is not None
+    (part,) = bench.core.answers.parts(begun, search.take(), 0, T0)
+    assert (part.samples, rows(decode_samples(part.record.value or b""))) == (1, [Sample("d", "b", T0, 1.0)])
+
+
 def outgoing(bench: Bench, topic: str) -> list[Outgoing]:
     return [waiting.record for waiting in bench.waiting() if waiting.record.topic == topic]
 
