@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 RELEASE ?= bad
 
-.PHONY: help setup demo test test-embedded test-servers check format bench prove stack lock clean
+.PHONY: help setup demo test test-embedded test-servers check format bench prove mutants stack lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ bench: $(READY) ## How fast the single rooms are on this machine
 
 prove: $(READY) ## The long proofs: the fault and property tests with many more seeds (hours)
 	TIDEGATE_PROVE_ROUNDS=200 TIDEGATE_EDGE_KILLS=200 TIDEGATE_CRASH_SEEDS=10000 $(BIN)/pytest -q tests/faults tests/property --hypothesis-profile=prove --timeout=0
+
+mutants: $(READY) ## Break the edge's rules on purpose: the oracle must notice each one
+	$(BIN)/pytest -q tests/faults/test_mutants.py
 
 stack: $(READY) ## Start Kafka, Mosquitto, InfluxDB and Alertmanager on loopback
 	$(BIN)/tidegate stack up

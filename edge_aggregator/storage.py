@@ -51,7 +51,9 @@ class Storage:
             db.set_busy_timeout(BUSY_MS)
             if checksums and not self._vfs:
                 db.reserve_bytes(None, _CHECKSUM_BYTES)
-            db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF")
+            # One at a time: a statement that gives a row would keep those after it from being run.
+            db.pragma("journal_mode", "wal")
+            db.pragma("synchronous", "full")
             db.wal_autocheckpoint(self._checkpoint_pages)
             db.execute(schema)
             if checksums and not self._vfs:

@@ -12,7 +12,10 @@ from compose.bench.crash.run import LEAST_SHARE, cores, report, run
 from compose.cli.ending import FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from compose.bench.crash.run import Report
+    from compose.bench.crash.story import Outcome
 
 ENOUGH_SEEDS = 500
 """From so many seeds on, each phase must have its share of the crash points."""
@@ -22,9 +25,10 @@ ENOUGH_SEEDS = 500
 @click.option("--seeds", default=200, show_default=True, help="How many stories.")
 @click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--seed", type=int, default=None, help="Tell this one seed again.")
+@click.option("--until-failure", is_flag=True, help="Stop at the first seed that fails.")
 @click.option("--workers", type=int, default=None, help="Processes; as many as there are cores if not given.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on the last line.")
-def crash(seeds: int, first: int, seed: int | None, workers: int | None, *, as_json: bool) -> None:
+def crash(seeds: int, first: int, seed: int | None, workers: int | None, *, until_failure: bool, as_json: bool) -> None:
     """Cut a simulated gateway's power at a chosen disk operation, drop, tear and reorder what was not synced, go on.
 
     Each seed is a minute of samples over at least 50 commits. Exit code 1 when an acknowledged sample is lost or counted
@@ -38,12 +42,19 @@ def crash(seeds: int, first: int, seed: int | None, workers: int | None, *, as_j
     numbers = [seed] if seed is not None else list(range(first, first + seeds))
     outcomes = run(numbers, workers or cores())
     with click.progressbar(outcomes, length=len(numbers), label="crash stories", file=sys.stderr) as told:
-        found = report(told)
+        found = report(_until_failure(told) if until_failure else told)
     _show(found)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     thin = found.seeds >= ENOUGH_SEEDS and found.rarest() < LEAST_SHARE
     sys.exit(0 if found.good() and not thin else FAILED)
+
+
+def _until_failure(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        yield outcome
+        if outcome.judgement.wrong():
+            return
 
 
 def _show(found: Report) -> None:

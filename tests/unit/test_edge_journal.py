@@ -201,3 +201,9 @@ def test_one_process_per_folder(tmp_path: Path) -> None:
         FolderLock(tmp_path, Storage())
     lock.release()
     FolderLock(tmp_path, Storage()).release()
+
+
+def test_commits_are_synced_whatever_sqlite_was_built_with(tmp_path: Path) -> None:
+    db = Storage().open(tmp_path / "a.db", "CREATE TABLE IF NOT EXISTS t (a)")
+    assert (db.pragma("journal_mode"), db.pragma("synchronous")) == ("wal", 2)
+    db.close()

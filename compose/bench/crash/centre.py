@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingest.contract.batch_wire import decode_batch
+from ingest.contract.batch_wire import BadBatchError, decode_batch
 from ingest.contract.topics import ROLLUPS
 from ingest.door.audit import Audit
 
@@ -61,7 +61,11 @@ class Centre:
         }
 
     def _take(self, value: bytes) -> None:
-        batch = decode_batch(value)
+        try:
+            batch = decode_batch(value)
+        except BadBatchError as error:
+            self.complaints.append(f"a batch that cannot be read: {error}")
+            return
         before = self._values.setdefault(batch.seq, value)
         if before is not value:
             if before != value:

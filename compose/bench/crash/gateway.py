@@ -59,7 +59,11 @@ class Gateway:
         with self._machine.doing(Activity.COMMIT):
             self._core.commit([Taken(now, [one.message for one in said])])
         self._machine.commits += 1
-        self._core.step(0.0)
+
+    def step(self) -> None:
+        """Take what was committed into the windows."""
+        with self._machine.doing(Activity.COMMIT):
+            self._core.step(0.0)
 
     def flush(self, now: int) -> None:
         """Close windows."""

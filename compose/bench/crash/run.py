@@ -60,8 +60,8 @@ def run(seeds: Sequence[int], workers: int) -> Iterator[Outcome]:
     chunks = [seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)]
     if workers < 2 or len(chunks) < 2:  # noqa: PLR2004 - one of anything needs no helpers
         _prepare()
-        for chunk in chunks:
-            yield from _tell_all(chunk)
+        for seed in seeds:
+            yield from _tell_all([seed])
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare) as pool:
         for outcomes in pool.map(_tell_all, chunks):

@@ -66,6 +66,7 @@ class Site:
             self.received += self._in_doubt
             self._in_doubt = 0
             self._fleet.acknowledge()
+            self._survives(self._gateway.step)
 
     def flush(self, now: int) -> None:
         """Windows close."""
