@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from compose.cli.bench_crash import crash
+from compose.cli.bench_edge import edge
 
 
 @click.group()
@@ -12,4 +13,5 @@ def bench() -> None:
     """Measure what is claimed, and try what is promised, on this machine."""
 
 
+bench.add_command(edge)
 bench.add_command(crash)
