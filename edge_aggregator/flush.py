@@ -54,6 +54,7 @@ def flush(rooms: Rooms, moment: Moment, telemetry: Telemetry) -> Flushed | None:
     rollups = work.settled.rollups
     with telemetry.span("edge.flush", windows=len(rollups.series), samples=int(rollups.net.sum())) as trace:
         eviction = _write(rooms, work, moment, trace)
+    rooms.journal.checkpointed(rooms.state.boot, rooms.saved.head.seq, rooms.saved.processed)
     rooms.journal.remove(eviction)
     return Flushed(len(rollups.series), work.settled.conflicts, work.pending)
 
@@ -137,6 +138,7 @@ def _write_checkpoint(rooms: Rooms, now: int) -> Eviction:
     eviction = plan(rooms.journal.folder, rooms.bounds, now, needed)
     rooms.saved = Progress(
         processed=rooms.position,
+        journaled=rooms.journaled,
         needed=needed,
         evicted_until=max(rooms.saved.evicted_until, eviction.newest_ts),
         events=rooms.records.made,

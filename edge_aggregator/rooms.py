@@ -45,7 +45,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Rooms:
-    """Everything of one gateway. `saved` is the newest checkpoint; `position` the newest block in the windows."""
+    """Everything of one gateway. `saved` is the newest checkpoint; `position` the newest block in the windows.
+
+    `journaled` counts all samples that the journal ever received, up to that block.
+    """
 
     lock: FolderLock
     site: Site
@@ -65,6 +68,7 @@ class Rooms:
     room: Room
     saved: Progress
     position: int
+    journaled: int
     heartbeat_ms: int
     sweeper: Sweeper
     offenders: Offenders
@@ -100,7 +104,7 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
         journal = Journal(folder / "journal", storage, file_bytes=config.journal_file_bytes)
     saved, devices = state.load_progress(), state.load_names(names)
     names.grow_to(saved.next_series)
-    journal.open(names, saved.processed)
+    journal.open(saved.processed, saved.journaled)
     registry, windows = _registry(config, site, names, devices, saved), _windows(config, names, saved)
     records, origin = Records(site, state.boot, saved.events), Origin(*site, state.boot)
     answers = Answers(origin, names)
@@ -123,6 +127,7 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
         room=Room(state.outbox, state.revisions, names, most_bytes=config.outbox_bytes),
         saved=saved,
         position=saved.processed,
+        journaled=saved.journaled,
         heartbeat_ms=milliseconds(config.heartbeat_s),
         sweeper=Sweeper(config.quotas),
         offenders=Offenders(saved.offenders),

@@ -54,12 +54,14 @@ _LABELS = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far the journal is worked up.
 
-    `processed`: the last block that everything here contains; `needed`: the first block that an open window needs;
-    `evicted_until`: the newest timestamp (ms) that the journal has forgotten; `events`: how many events were made;
-    `next_series`: the lowest id that no series ever had; `offenders`: samples that overflowed, by device.
+    `processed`: the last block that everything here contains; `journaled`: samples received by the journal with it;
+    `needed`: the first block that an open window needs; `evicted_until`: the newest timestamp (ms) that the journal has
+    forgotten; `events`: how many events were made; `next_series`: the lowest id that no series ever had; `offenders`:
+    samples that overflowed, by device.
     """
 
     processed: int = 0
+    journaled: int = 0
     needed: int = 1
     evicted_until: int = -1
     events: int = 0

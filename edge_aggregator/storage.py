@@ -63,6 +63,11 @@ class Storage:
             raise
         return db
 
+    def open_small(self, path: Path, size: int) -> SmallFile:
+        """A file of `size` bytes that is written in place. Raises apsw.Error."""
+        self.make_folder(path.parent)
+        return SmallFile(self._vfs or "", path, size)
+
     def make_folder(self, path: Path) -> None:
         """Make a folder and those above it, durably. Raises OSError."""
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -85,6 +90,30 @@ class Storage:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+class SmallFile:
+    """A file of fixed size on the same file system as the others, whose writes are not synced. Raises apsw.Error."""
+
+    def __init__(self, vfs: str, path: Path, size: int) -> None:
+        flags = apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_READWRITE
+        self._file = apsw.VFSFile(vfs, str(path.absolute()), [flags, 0])
+        found = self._file.xFileSize()
+        if found < size:
+            self._file.xWrite(bytes(size - found), found)
+        self._size = size
+
+    def read(self) -> bytes:
+        """All of it."""
+        return self._file.xRead(self._size, 0)
+
+    def write(self, at: int, data: bytes) -> None:
+        """Overwrite some of it."""
+        self._file.xWrite(data, at)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.xClose()
 
 
 @functools.cache

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import apsw
+from edge_aggregator.journal.file import DAMAGE
 
 if TYPE_CHECKING:
-    from edge_aggregator.journal.folder import Folder
+    from edge_aggregator.journal.folder import Extent, Folder
+    from edge_aggregator.journal.index import Index
 
 
 class Bounds(NamedTuple):
@@ -30,12 +31,16 @@ NOTHING = Eviction([], -1)
 def plan(folder: Folder, bounds: Bounds, now: int, needed_from: int) -> Eviction:
     """What may go at `now` (ms); blocks from position `needed_from` on stay."""
     files, newest_ts, total = [], -1, folder.bytes()
-    for first, following in zip(folder.firsts, folder.firsts[1:], strict=False):
-        if following > needed_from or not _due(folder, first, bounds, now, total):
+    for extent in folder.covering(0, needed_from)[:-1] if len(folder.firsts) > 1 else []:
+        if extent.last >= needed_from or extent.first == folder.firsts[-1]:
             break
-        files.append(first)
-        total -= folder.size(first)
-        newest_ts = max(newest_ts, _newest_ts(folder, first, now))
+        index = _index(folder, extent)
+        if total <= bounds.max_bytes and not _old(index, now - bounds.max_age_ms):
+            break
+        files.append(extent.first)
+        total -= folder.size(extent.first)
+        # What cannot be read can have held anything: nothing in it is newer than now.
+        newest_ts = max(newest_ts, now if index is None else index.newest_ts())
     return Eviction(files, newest_ts) if files else NOTHING
 
 
@@ -45,18 +50,14 @@ def pressed(folder: Folder, bounds: Bounds) -> int:
     return folder.firsts[1] - 1 if too_much else 0
 
 
-def _due(folder: Folder, first: int, bounds: Bounds, now: int, total: int) -> bool:
-    if total > bounds.max_bytes:
-        return True
+def _index(folder: Folder, extent: Extent) -> Index | None:
     try:
-        last = folder.file(first).last()
-    except apsw.Error:  # its age cannot be read: the bound on bytes will have it
-        return False
-    return last is None or last[1] < now - bounds.max_age_ms
+        index = folder.index(*extent)
+    except DAMAGE:
+        return None
+    return None if index.gaps(*extent) else index
 
 
-def _newest_ts(folder: Folder, first: int, now: int) -> int:
-    try:
-        return folder.file(first).newest_ts()
-    except apsw.Error:  # unknown: nothing in it is newer than now
-        return now
+def _old(index: Index | None, before: int) -> bool:
+    # The age of what cannot be read is not known: the bound on bytes will have it.
+    return index is not None and int(index.rows["taken"].max()) < before

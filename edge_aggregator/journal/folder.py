@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from typing import TYPE_CHECKING
-
-import apsw
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_aggregator.journal.file import JournalFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edge_aggregator.journal.index import Index
+    from edge_aggregator.journal.seal import Keyring
     from edge_aggregator.storage import Storage
 
-_LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"journal-(\d{16})\.db")
 _MOST_OPEN = 4
+
+
+class Extent(NamedTuple):
+    """The first position of a file, and the last one that can be in it."""
+
+    first: int
+    last: int
 
 
 class Folder:
     """`firsts`: the first position of every file, rising; a file ends where the next begins."""
 
-    def __init__(self, path: Path, storage: Storage) -> None:
-        self._path, self._storage = path, storage
+    def __init__(self, path: Path, storage: Storage, ring: Keyring) -> None:
+        self._path, self._storage, self._ring = path, storage, ring
         storage.make_folder(path)
         found = (_NAME.fullmatch(entry.name) for entry in path.iterdir())
         self.firsts = sorted(int(match[1]) for match in found if match)
         self._open: dict[int, JournalFile] = {}
+        self._indexes: dict[int, Index] = {}
         self._sizes: dict[int, int] = {}
 
     def path_of(self, first: int) -> Path:
         """Where the file that begins with block `first` is."""
         return self._path / f"journal-{first:016d}.db"
-
-    def open_newest(self, position: int) -> JournalFile:
-        """The newest file; a new one that begins with block `position` when there is none or it is beyond reading."""
-        while self.firsts:
-            try:
-                return self.file(self.firsts[-1])
-            except (apsw.CorruptError, apsw.NotADBError) as error:
-                position = max(position, self.firsts[-1])
-                self._set_aside(self.firsts[-1], error)
-        return self.begin(position)
 
     def begin(self, first: int) -> JournalFile:
         """A new file for block `first` and what follows."""
@@ -60,19 +56,20 @@ class Folder:
             older = [known for known in self._open if known != self.firsts[-1]]
             if len(older) >= _MOST_OPEN:
                 self._close(older[0])
-            self._open[first] = JournalFile(self.path_of(first), self._storage)
+            self._open[first] = JournalFile(self.path_of(first), first, self._storage, self._ring)
         return self._open[first]
 
-    def first_of(self, file: JournalFile) -> int:
-        """The first position of an open file."""
-        return next(first for first, known in self._open.items() if known is file)
+    def index(self, first: int, last: int) -> Index:
+        """What is in a file that may hold positions up to `last`; read once, then kept. Raises apsw.Error."""
+        if first not in self._indexes:
+            self._indexes[first] = self.file(first).load_index(last)
+        return self._indexes[first]
 
-    def covering(self, first: int, last: int) -> list[int]:
-        """The files that may hold blocks from `first` to `last`."""
-        ends = [*(following - 1 for following in self.firsts[1:]), last]
-        return [
-            begins for begins, ends_at in zip(self.firsts, ends, strict=False) if begins <= last and ends_at >= first
-        ]
+    def covering(self, first: int, last: int) -> list[Extent]:
+        """The files that may hold blocks from `first` to `last`, with the positions that each may hold."""
+        ends = [*(following - 1 for following in self.firsts[1:]), max(last, *self.firsts[-1:])]
+        extents = map(Extent, self.firsts, ends)
+        return [extent for extent in extents if extent.first <= last and extent.last >= first]
 
     def bytes(self) -> int:
         """What all files take on the disk, write-ahead logs included."""
@@ -94,6 +91,7 @@ class Folder:
             self._storage.unlink(path)
         self.firsts.remove(first)
         self._sizes.pop(first, None)
+        self._indexes.pop(first, None)
 
     def close(self) -> None:
         """Close all files."""
@@ -104,13 +102,6 @@ class Folder:
         file = self._open.pop(first, None)
         if file:
             file.close()
-
-    def _set_aside(self, first: int, error: apsw.Error) -> None:
-        _LOG.error("journal file %s is beyond reading and was set aside: %s", self.path_of(first).name, error)
-        for path in self._with_log(first):
-            if path.exists():
-                self._storage.rename(path, path.with_name(path.name + ".corrupt"))
-        self.firsts.remove(first)
 
     def _with_log(self, first: int) -> list[Path]:
         path = self.path_of(first)

@@ -2,84 +2,121 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 import apsw
 
-from edge_aggregator.journal.block import Block, LostBlock, to_row
-from edge_aggregator.journal.folder import Folder
+from edge_aggregator.journal.block import Block, LostBlock, as_lost, numbered, to_row
+from edge_aggregator.journal.content import Content, NewNames, pack_content
+from edge_aggregator.journal.file import DAMAGE
+from edge_aggregator.journal.folder import Extent, Folder
+from edge_aggregator.journal.index import Gap
+from edge_aggregator.journal.seal import UNSEALED
+from edge_aggregator.journal.seen import Seen
+from edge_aggregator.journal.tally import Tally, Told, boot_number
 from edge_aggregator.storage import fatal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from edge_aggregator.decode.decoded import Decoded
     from edge_aggregator.journal.eviction import Eviction
     from edge_aggregator.journal.file import JournalFile
+    from edge_aggregator.journal.index import Index
+    from edge_aggregator.journal.seal import Keyring
     from edge_aggregator.names import Names
     from edge_aggregator.storage import Storage
 
-    Finder = Callable[[JournalFile], list[int]]
+    Finder = Callable[[Index], list[int]]
 
 _LOG = logging.getLogger(__name__)
 _SLACK_BYTES = 16 * 1024
-_DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.IOError)
+_FAR = (1 << 62) - 1
 
 
 class Journal:
     """Blocks by position, 1, 2, 3, … for ever. Not for several threads at once.
 
-    `append` raises StorageFailedError: then nothing more may be acknowledged.
+    `append` raises StorageFailedError: then nothing more may be acknowledged. `last_position` and `received` tell of
+    everything that was ever appended, what is lost included.
     """
 
-    def __init__(self, path: Path, storage: Storage, *, file_bytes: int) -> None:
-        self.folder = Folder(path, storage)
-        self._file_bytes = file_bytes
+    def __init__(self, path: Path, storage: Storage, *, file_bytes: int, ring: Keyring = UNSEALED) -> None:
+        self.folder, self._ring, self._file_bytes = Folder(path, storage, ring), ring, file_bytes
+        self._tally = Tally(path, storage)
+        self._lost: set[int] = set()
+        self._seen = Seen()
         self.quarantined = 0
-        """Blocks found damaged since the start."""
+        """Blocks, or runs of them, found damaged since the start."""
 
-    def open(self, names: Names, processed: int) -> None:
-        """Open the newest file, and teach `names` what blocks after `processed` may use; older files stay closed."""
+    def open(self, processed: int, received: int) -> None:
+        """Open the newest file only. The state knows blocks up to `processed`, and `received` samples with them."""
         with fatal("opening the journal"):
-            since = (len(names.devices), len(names.series))
-            self._current = self.folder.open_newest(processed + 1)
-            last = self._current.last()
-            self.last_position = max(processed, self.folder.firsts[-1] - 1, last[0] if last else 0)
-            for file in self._files(processed + 1, self.last_position):
-                if not isinstance(file, LostBlock):
-                    file.define(names, since)
-            self._current.define(names, since)
+            told, last = self._tally.told, self._newest()
+            ends = (processed, told.position, self.folder.firsts[-1] - 1 if self.folder.firsts else 0, last[0])
+            self.last_position, self.received = max(ends), max(received, told.received, last[1])
+            if self._goes_on():
+                first = self.folder.firsts[-1]
+                self._current, self._index = self.folder.file(first), self.folder.index(first, first)
+            else:
+                self._begin(self.last_position + 1)
 
     def append(self, decoded: Decoded, names: Names) -> int:
         """Write one block and sync it; its position. Raises StorageFailedError."""
         position = self.last_position + 1
-        row = to_row(position, decoded)
+        content = self._content(decoded, names)
+        packed = pack_content(content)
         with fatal("writing to the journal"):
-            self._rotate(position, len(row.columns) + len(row.notes))
-            self._current.append(row, decoded, names)
-        self.last_position = position
+            if self._is_full(len(packed)):
+                self._begin(position)
+                content = self._content(decoded, names)
+                packed = pack_content(content)
+            numbers = numbered(content, (position, position), self.received, self._ring.newest)
+            self._current.append(to_row(packed, numbers, self._current.first, self._ring))
+            self._index.add(numbers)
+            self._seen.add([series for series, *_ in content.names.series], [d for d, _ in content.names.devices])
+            self.last_position, self.received = position, self.received + numbers.received
+            self._tally.tell(self._tally.told._replace(position=position, received=self.received))
         return position
 
     def read(self, first: int, last: int) -> Iterator[Block | LostBlock]:
-        """The blocks from `first` to `last`, both included, in order; damaged ones with the reason."""
-        for file in self._files(first, last):
-            if isinstance(file, LostBlock):
-                yield file
-            else:
-                yield from self._read(file, lambda file: file.positions(first, last))
+        """The blocks from `first` to `last`, both included, in order; what is missing with the reason."""
+        at = first
+        for extent in self.folder.covering(first, last):
+            for found in self._read(extent, lambda index: index.within(first, last)):
+                if found.position > at:
+                    yield self._missing(at, found.position - 1)
+                yield found
+                at = max(found.last, found.position) + 1
+        if at <= last:
+            yield self._missing(at, last)
 
     def overlapping(
         self, ranges: Iterable[tuple[int, int]], upto: int, *, since: int = 1
     ) -> Iterator[Block | LostBlock]:
-        """The blocks from position `since` to `upto` with samples that may lie in one of the ranges [start, end), each once."""
+        """The blocks with samples that may lie in one of the ranges [start, end), each once, and those that are missing.
+
+        Blocks with positions from `since` to `upto`.
+        """
         wanted = list(ranges)
-        for file in self._files(since, upto):
-            if isinstance(file, LostBlock):
-                yield file
-            else:
-                yield from self._read(file, lambda file: _overlapping(file, wanted, since, upto))
+        for extent in self.folder.covering(since, upto):
+            index, first, last = self._index_of(extent), max(extent.first, since), min(extent.last, upto)
+            gaps = [Gap(first, last)] if index is None else index.gaps(first, last)
+            yield from (self._missing(*gap) for gap in gaps)
+            yield from self._read(extent, lambda index: index.overlapping(wanted, since, upto))
+
+    def checkpointed(self, boot: str, seq: int, processed: int) -> None:
+        """The state has been saved with this ledger entry and this block. Raises StorageFailedError."""
+        with fatal("writing to the journal's tally"):
+            state = {"boot": boot_number(boot), "seq": seq, "processed": processed}
+            self._tally.tell(self._tally.told._replace(**state))
+
+    def told(self) -> Told:
+        """What journal and state had reached when they were written last."""
+        return self._tally.told
 
     def remove(self, eviction: Eviction) -> None:
         """Unlink files, oldest first."""
@@ -89,42 +126,70 @@ class Journal:
 
     def close(self) -> None:
         """Close all files."""
+        self._tally.close()
         self.folder.close()
 
-    def _rotate(self, position: int, size: int) -> None:
-        full = self._current.bytes() + size + _SLACK_BYTES > self._file_bytes
-        if full and position > self.folder.firsts[-1]:
-            self._current = self.folder.begin(position)
+    def _newest(self) -> tuple[int, int]:
+        # Position and count with the newest block that is sound.
+        index = self._index_of(Extent(self.folder.firsts[-1], _FAR)) if self.folder.firsts else None
+        if not index:
+            return (0, 0)
+        numbers = index.at(-1)
+        return (numbers.last, numbers.before + numbers.received)
 
-    def _files(self, first: int, last: int) -> Iterator[JournalFile | LostBlock]:
-        for begins in self.folder.covering(first, last):
-            try:
-                yield self.folder.file(begins)
-            except _DAMAGE as error:
-                self.quarantined += 1
-                _LOG.warning("journal file %s cannot be read: %s", self.folder.path_of(begins).name, error)
-                yield LostBlock(begins, str(error))
+    def _goes_on(self) -> bool:
+        # A file that has lost something takes nothing more: what else is wrong with it nobody knows.
+        if not self.folder.firsts:
+            return False
+        extent = Extent(self.folder.firsts[-1], self.last_position)
+        index = self._index_of(extent)
+        return index is not None and not index.gaps(*extent)
 
-    def _read(self, file: JournalFile, find: Finder) -> Iterator[Block | LostBlock]:
+    def _begin(self, position: int) -> None:
+        self._current = self.folder.begin(position)
+        self._index = self.folder.index(position, position)
+        self._seen = Seen()
+
+    def _is_full(self, size: int) -> bool:
+        return bool(len(self._index)) and self._current.bytes() + size + _SLACK_BYTES > self._file_bytes
+
+    def _content(self, decoded: Decoded, names: Names) -> Content:
+        series = self._seen.new_series(decoded.samples.series)
+        devices = {message.device for message in decoded.notes.messages} | set(decoded.notes.heard)
+        devices |= {names.series[number].device for number in series}
+        return Content(*decoded, NewNames.of(self._seen.new_devices(devices), series, names))
+
+    def _index_of(self, extent: Extent) -> Index | None:
         try:
-            positions = find(file)
-        except _DAMAGE as error:
-            yield self._lost(file, LostBlock(self.folder.first_of(file), str(error)))
+            return self.folder.index(*extent)
+        except DAMAGE as error:
+            if extent.first not in self._lost:
+                _LOG.error("journal file %s cannot be read: %s", self.folder.path_of(extent.first).name, error)
+            return None
+
+    def _read(self, extent: Extent, find: Finder) -> Iterator[Block | LostBlock]:
+        index = self._index_of(extent)
+        rows = find(index) if index else []
+        if index is None or not rows:
             return
-        for block in file.read(positions):
-            yield block if isinstance(block, Block) else self._lost(file, block)
-
-    def _lost(self, file: JournalFile, lost: LostBlock) -> LostBlock:
+        wanted = [index.at(row) for row in rows]
         try:
-            news = file.quarantine(lost)
-        except apsw.Error:  # a file that damaged need not take the note
-            news = True
+            file = self.folder.file(extent.first)
+        except DAMAGE as error:
+            yield from (self._tell(as_lost(numbers, str(error))) for numbers in wanted)
+            return
+        for block in file.read(wanted):
+            yield block if isinstance(block, Block) else self._tell(block, file)
+
+    def _missing(self, first: int, last: int) -> LostBlock:
+        return self._tell(LostBlock(first, "its row is missing or damaged", last=last))
+
+    def _tell(self, lost: LostBlock, file: JournalFile | None = None) -> LostBlock:
+        news = lost.position not in self._lost
+        self._lost.add(lost.position)
+        with contextlib.suppress(apsw.Error):  # a file that damaged need not take the note
+            news = news and (file is None or file.quarantine(lost))
         if news:
             self.quarantined += 1
-            _LOG.warning("journal block %d is quarantined: %s", lost.position, lost.reason)
+            _LOG.warning("journal blocks %d to %d are quarantined: %s", lost.position, lost.last, lost.reason)
         return lost
-
-
-def _overlapping(file: JournalFile, ranges: Sequence[tuple[int, int]], since: int, upto: int) -> list[int]:
-    found = {position for start, end in ranges for position in file.overlapping(start, end)}
-    return sorted(position for position in found if since <= position <= upto)

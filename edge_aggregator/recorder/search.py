@@ -53,13 +53,13 @@ class Search:
         """Read a little, of one file at the most; whether this pass is over."""
         if not self._wanted.any():
             return True
-        files = journal.folder.covering(self._position, self._upto)
-        for first, following in zip(files, [*files[1:], self._upto + 1], strict=True):
-            if first not in self._barren and self._read(journal, first, following - 1):
+        for first, last in journal.folder.covering(self._position, self._upto):
+            end = min(last, self._upto)
+            if first not in self._barren and self._read(journal, first, end):
                 return False
-            self._position = following
+            self._position = end + 1
             if first not in self._barren:
-                self._note_barren(journal, first, following - 1)
+                self._note_barren(journal, first, end)
                 return self._position > self._upto
         return True
 
@@ -88,7 +88,8 @@ class Search:
         read, since = 0, max(self._position, first)
         blocks = journal.overlapping([(self.selection.start, self.selection.end)], end, since=since)
         for number, block in enumerate(islice(blocks, TURN_BLOCKS), start=1):
-            self._position = max(self._position, block.position + 1)
+            # Blocks may be merged meanwhile: what was taken of one already is taken again, and copies count once.
+            self._position = max(self._position, block.position + 1, block.last + 1)
             read += self._take(block)
             if number == TURN_BLOCKS or read >= TURN_SAMPLES:
                 return self._position <= end

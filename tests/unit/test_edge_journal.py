@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import apsw
@@ -12,7 +13,6 @@ import pytest
 from edge_aggregator.decode.decoded import Decoded, Notes, Samples, StateMessage
 from edge_aggregator.journal.block import Block, LostBlock
 from edge_aggregator.journal.eviction import Bounds, plan, pressed
-from edge_aggregator.journal.file import JournalFile
 from edge_aggregator.journal.journal import Journal
 from edge_aggregator.lock import FolderLock
 from edge_aggregator.names import Names, SeriesName
@@ -40,15 +40,15 @@ def fill(names: Names, seed: int, samples: int = 1000) -> Decoded:
     return Decoded(columns, Notes(taken=T0 + seed * 1000, rejected={"malformed": 2}, heard=[device]))
 
 
-def opened(folder: Path, names: Names | None = None, processed: int = 0) -> Journal:
+def opened(folder: Path, processed: int = 0) -> Journal:
     journal = Journal(folder, Storage(), file_bytes=FILE_BYTES)
-    journal.open(names or new_names(), processed)
+    journal.open(processed, 0)
     return journal
 
 
 def filled(folder: Path, blocks: int) -> list[Decoded]:
     names = new_names()
-    journal = opened(folder, names)
+    journal = opened(folder)
     written = [fill(names, seed) for seed in range(blocks)]
     assert [journal.append(decoded, names) for decoded in written] == list(range(1, blocks + 1))
     journal.close()
@@ -82,11 +82,11 @@ def test_blocks_come_back_in_order_over_files_and_restarts(tmp_path: Path) -> No
 def test_positions_go_on_where_they_were(tmp_path: Path) -> None:
     filled(tmp_path, 3)
     names = new_names()
-    journal = opened(tmp_path, names)
+    journal = opened(tmp_path)
     assert journal.append(fill(names, 9), names) == 4
     journal.close()
     # The checkpoint has seen more than the journal holds: somebody removed files.
-    assert opened(tmp_path, processed=100).append(fill(new_names(), 9), new_names()) == 101
+    assert opened(tmp_path, processed=100).append(fill(names, 9), names) == 101
 
 
 def test_every_file_names_what_occurs_in_it(tmp_path: Path) -> None:
@@ -96,9 +96,10 @@ def test_every_file_names_what_occurs_in_it(tmp_path: Path) -> None:
         fill(written, seed)
     journal = opened(tmp_path)
     first = journal.folder.firsts[-1]
-    journal.close()
     names = new_names()
-    JournalFile(tmp_path / f"journal-{first:016d}.db", Storage()).define(names, (0, 0))
+    for block in journal.read(first, 40):
+        assert isinstance(block, Block)
+        block.names.teach(names)
     assert [name for name in names.devices if name] == written.devices[first - 1 :]
     known = {(name.metric, names.devices[name.device]) for name in names.series if name.metric}
     assert known == {(f"m{m}", device) for m in range(10) for device in written.devices[first - 1 :]}
@@ -113,51 +114,89 @@ def test_a_start_opens_only_what_is_needed(tmp_path: Path) -> None:
 def test_a_flipped_bit_loses_one_block_and_says_so(tmp_path: Path) -> None:
     written = filled(tmp_path, 5)
     path = next(tmp_path.glob("journal-*.db"))
-    harm(path, "UPDATE blocks SET columns = substr(columns, 1, 99) || x'00' || substr(columns, 101) WHERE position = 2")
-    harm(path, "UPDATE blocks SET notes = x'' WHERE position = 3")
-    harm(path, "UPDATE blocks SET samples = samples + 1 WHERE position = 4")
+    harm(path, "UPDATE sealed SET content = substr(content, 1, 99) || x'00' || substr(content, 101) WHERE position = 2")
+    harm(path, "UPDATE sealed SET content = x'' WHERE position = 3")
+    harm(path, "UPDATE sealed SET samples = samples + 1 WHERE position = 4")
     for _ in range(2):
         journal = opened(tmp_path)
         blocks = list(journal.read(1, 5))
         assert same(blocks[0], written[0])
         assert same(blocks[4], written[4])
         lost = [block for block in blocks if isinstance(block, LostBlock)]
-        assert [(block.position, block.received) for block in lost] == [(2, 1002), (3, 1002), (4, None)]
+        assert [(block.position, block.last, block.received) for block in lost] == [
+            (2, 2, 1002),
+            (3, 3, 1002),
+            (4, 4, None),
+        ]
+        assert isinstance(blocks[4], Block)
+        assert blocks[4].before() == 4 * 1002  # so one knows how many the lost ones had
+        assert journal.received == 5 * 1002
         journal.close()
-    # What was found damaged once stays lost, and is news once.
+    # What cannot be opened once stays lost, and is news once.
+    harm(path, "UPDATE sealed SET content = zeroblob(30) WHERE position = 2")
+    journal = opened(tmp_path)
+    assert isinstance(next(journal.read(2, 2)), LostBlock)
     assert journal.quarantined == 0
-    harm(path, "UPDATE blocks SET samples = samples - 1 WHERE position = 4")
-    assert isinstance(next(opened(tmp_path).read(4, 4)), LostBlock)
+    # A file that has lost something takes nothing more.
+    assert journal.folder.firsts == [1, 6]
 
 
 def test_swapped_blocks_are_noticed(tmp_path: Path) -> None:
     filled(tmp_path, 2)
     path = next(tmp_path.glob("journal-*.db"))
-    harm(path, "UPDATE blocks SET position = 9 WHERE position = 1")
-    assert isinstance(next(opened(tmp_path).read(9, 9)), LostBlock)
+    harm(path, "UPDATE sealed SET position = 9, last = 9 WHERE position = 1")
+    found = list(opened(tmp_path).read(1, 2))
+    assert [isinstance(block, LostBlock) for block in found] == [True, False]
 
 
-def test_a_file_of_rubbish_is_set_aside(tmp_path: Path) -> None:
+def test_a_file_of_rubbish_is_left_alone_and_what_it_held_is_known(tmp_path: Path) -> None:
     written = filled(tmp_path, 40)
     newest = max(tmp_path.glob("journal-*.db"))
     newest.write_bytes(b"rubbish" * 1000)
     first = int(newest.stem.removeprefix("journal-"))
     names = new_names()
-    journal = opened(tmp_path, names)
-    assert newest.with_name(newest.name + ".corrupt").exists()
-    assert journal.append(fill(names, 99), names) == first
-    blocks = list(journal.read(1, first - 1))
+    journal = opened(tmp_path)
+    assert (journal.last_position, journal.received) == (40, 40 * 1002)
+    assert journal.append(fill(names, 99), names) == 41
+    *blocks, lost, new = journal.read(1, 41)
     assert all(same(block, decoded) for block, decoded in zip(blocks, written[: first - 1], strict=True))
+    assert isinstance(lost, LostBlock)
+    assert (lost.position, lost.last) == (first, 40)
+    assert new.before() == 40 * 1002
+    assert newest.read_bytes() == b"rubbish" * 1000
 
 
-def test_an_old_file_of_rubbish_hides_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["rubbish", "empty", "gone"])
+def test_an_old_file_that_is_lost_hides_no_other(tmp_path: Path, what: str) -> None:
     filled(tmp_path, 40)
-    oldest = min(tmp_path.glob("journal-*.db"))
-    oldest.write_bytes(b"rubbish" * 1000)
+    files = sorted(tmp_path.glob("journal-*.db"))
+    first, after = (int(file.stem.removeprefix("journal-")) for file in files[1:3])
+    if what == "gone":
+        files[1].unlink()
+    else:
+        files[1].write_bytes(b"rubbish" * 1000 if what == "rubbish" else b"")
     blocks = list(opened(tmp_path).read(1, 40))
-    assert isinstance(blocks[0], LostBlock)
-    assert all(isinstance(block, Block) for block in blocks[1:])
-    assert len(blocks) > 20
+    [lost] = [block for block in blocks if isinstance(block, LostBlock)]
+    assert (lost.position, lost.last) == (first, after - 1)
+    found = list(opened(tmp_path).overlapping([(T0 + 39_000, T0 + 40_000)], 40))
+    assert [type(block) for block in found] == [LostBlock, Block]
+
+
+def test_a_write_ahead_log_cut_short_is_noticed(tmp_path: Path) -> None:
+    names = new_names()
+    journal = opened(tmp_path / "a")
+    for seed in range(5):
+        journal.append(fill(names, seed), names)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")  # as a crash leaves it
+    journal.close()
+    log = next((tmp_path / "b").glob("*.db-wal"))
+    log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
+    journal = opened(tmp_path / "b")
+    assert (journal.last_position, journal.received) == (5, 5 * 1002)
+    kinds = [type(block) for block in journal.read(1, 5)]
+    assert kinds[-1] is LostBlock
+    assert Block in kinds
+    assert journal.append(fill(names, 9), names) == 6
 
 
 def test_eviction_is_oldest_first_and_spares_what_is_needed(tmp_path: Path) -> None:
@@ -185,12 +224,13 @@ def test_notes_travel_with_the_block(tmp_path: Path) -> None:
     device = names.device_id("pump") or 0
     nothing = Samples(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     notes = Notes(taken=T0, messages=[StateMessage(device, T0, False, "online", "1.0")], heard=[device])
-    journal = opened(tmp_path, names)
+    journal = opened(tmp_path)
     journal.append(Decoded(nothing, notes), names)
     journal.close()
     fresh = new_names()
-    [block] = opened(tmp_path, fresh).read(1, 1)
+    [block] = opened(tmp_path).read(1, 1)
     assert isinstance(block, Block)
+    block.names.teach(fresh)
     assert block.notes == notes
     assert fresh.devices == ["pump"]
 

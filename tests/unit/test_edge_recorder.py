@@ -44,7 +44,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
-def filled(bench: Bench, blocks: int = 40, seed: int = 7) -> set[Sample]:
+def filled(bench: Bench, blocks: int = 60, seed: int = 7) -> set[Sample]:
     """Samples in disorder, a tenth of them twice, in blocks of 50; what there is of them."""
     rng, sent = random.Random(seed), list[Sample]()
     for number in range(blocks):
@@ -139,7 +139,7 @@ def test_a_damaged_block_is_named_and_hides_no_other(bench: Bench, tmp_path: Pat
     bench.close()
     file = next((tmp_path / "edge" / "journal").glob("journal-*.db"))
     db = apsw.Connection(str(file))
-    db.execute("UPDATE blocks SET columns = zeroblob(length(columns)) WHERE position = 3")
+    db.execute("UPDATE sealed SET content = zeroblob(length(content)) WHERE position = 3")
     db.close()
     bench.open()
     samples, search = found(bench, request(CENTRE))

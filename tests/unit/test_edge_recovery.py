@@ -63,7 +63,7 @@ def test_a_damaged_block_is_counted_as_lost(tmp_path: Path, *, flushed: bool) ->
     if flushed:
         bench.flush(T0 + 5000)
     bench.close()
-    harm(tmp_path, "UPDATE blocks SET columns = zeroblob(30) WHERE position = 3")
+    harm(tmp_path, "UPDATE sealed SET content = zeroblob(30) WHERE position = 3")
     bench.open()
     bench.flush(T0 + 1_000_000)
     kept = [sample for sample in sent if sample.value != 2.0]
@@ -83,7 +83,7 @@ def test_damage_under_a_window_in_disorder_is_counted(tmp_path: Path) -> None:
     bench = opened(tmp_path)
     for number, ts in enumerate((T0 + 2000, T0 + 1000, T0 + 3000, T0 + 3000)):
         bench.take([message(Sample("d", "m", ts, float(number)))], T0 + 3000)
-    harm(tmp_path, "UPDATE blocks SET columns = zeroblob(30) WHERE position = 1")
+    harm(tmp_path, "UPDATE sealed SET content = zeroblob(30) WHERE position = 1")
     bench.flush(T0 + 1_000_000)
     account = bench.rooms.ledger.totals
     assert (account.rolled_up, account.duplicate, account.dropped) == (2, 1, {"corrupt_block": 1})

@@ -1,0 +1,98 @@
+"""What is inside a block: columns of samples, notes, and the names that the file did not know before."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import numpy as np
+
+from edge_aggregator.decode.decoded import Decoded, Notes, Samples
+from edge_aggregator.journal.codec import CodecError, pack, unpack
+from edge_aggregator.names import SeriesName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edge_aggregator.journal.block import Block
+    from edge_aggregator.names import Names
+
+_LENGTHS = struct.Struct("<II")
+
+
+class NewNames(msgspec.Struct, frozen=True, array_like=True):
+    """Devices (id, name) and series (id, device id, metric, labels)."""
+
+    devices: list[tuple[int, str]] = []
+    series: list[tuple[int, int, str, tuple[tuple[str, str], ...]]] = []
+
+    @classmethod
+    def of(cls, devices: Iterable[int], series: Iterable[int], names: Names) -> NewNames:
+        """The names of these ids."""
+        return cls([(device, names.devices[device]) for device in devices], [(s, *names.series[s]) for s in series])
+
+    def teach(self, names: Names) -> None:
+        """Let `names` know them; what it knows already stays as it is."""
+        for device, name in self.devices:
+            if device >= len(names.devices) or not names.devices[device]:
+                names.define_device(device, name)
+        names.define_plain([(s, SeriesName(device, metric, labels)) for s, device, metric, labels in self.series])
+
+
+NO_NAMES = NewNames()
+_ENCODER = msgspec.msgpack.Encoder()
+_NOTES = msgspec.msgpack.Decoder(Notes)
+_NAMES = msgspec.msgpack.Decoder(NewNames)
+
+
+class Content(NamedTuple):
+    """A block's inside."""
+
+    samples: Samples
+    notes: Notes
+    names: NewNames = NO_NAMES
+
+    def decoded(self) -> Decoded:
+        """Samples and notes, as one commit brought them."""
+        return Decoded(self.samples, self.notes)
+
+
+def pack_content(content: Content) -> bytes:
+    """Content as bytes."""
+    columns, notes = pack(content.samples), _ENCODER.encode(content.notes)
+    return b"".join((_LENGTHS.pack(len(columns), len(notes)), columns, notes, _ENCODER.encode(content.names)))
+
+
+def unpack_content(data: bytes) -> Content:
+    """Bytes of `pack_content`. Raises CodecError."""
+    try:
+        columns, notes = _LENGTHS.unpack_from(data)
+        notes_at = _LENGTHS.size + columns
+        names_at = notes_at + notes
+        return Content(
+            unpack(data[_LENGTHS.size : notes_at]),
+            _NOTES.decode(data[notes_at:names_at]),
+            _NAMES.decode(data[names_at:]),
+        )
+    except (struct.error, msgspec.DecodeError) as error:
+        raise CodecError(str(error)) from error
+
+
+def with_known_names(block: Block, names: Names) -> Block:
+    """The block without what has no name: a block that is lost takes with it the names that it was the first to use."""
+    devices, known = names.devices, len(names.series)
+
+    def has_name(series: int) -> bool:
+        name = names.series[series] if series < known else None
+        return name is not None and bool(name.metric) and name.device < len(devices) and bool(devices[name.device])
+
+    nameless = [series for series in np.unique(block.samples.series).tolist() if not has_name(series)]
+    named = ~np.isin(block.samples.series, nameless)
+    notes = msgspec.structs.replace(
+        block.notes,
+        heard=[device for device in block.notes.heard if device < len(devices) and devices[device]],
+        messages=[m for m in block.notes.messages if m.device < len(devices) and devices[m.device]],
+    )
+    series, ts, value = block.samples
+    return block._replace(samples=Samples(series[named], ts[named], value[named]), notes=notes)
