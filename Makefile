@@ -47,7 +47,7 @@ bench: $(READY) ## How fast the single rooms are on this machine
 	$(BIN)/python -m tests.bench.rooms
 
 prove: $(READY) ## The long proofs: the fault and property tests with many more seeds (hours)
-	TIDEGATE_PROVE_ROUNDS=200 TIDEGATE_EDGE_KILLS=200 TIDEGATE_CRASH_SEEDS=10000 $(BIN)/pytest -q tests/faults tests/property --hypothesis-profile=prove --timeout=0
+	TIDEGATE_PROVE_ROUNDS=200 TIDEGATE_EDGE_KILLS=200 TIDEGATE_CRASH_SEEDS=10000 TIDEGATE_LINK_SEEDS=20 $(BIN)/pytest -q tests/faults tests/property --hypothesis-profile=prove --timeout=0
 
 mutants: $(READY) ## Break the edge's rules on purpose: the oracle must notice each one
 	$(BIN)/pytest -q tests/faults/test_mutants.py

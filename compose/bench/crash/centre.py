@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ingest.contract.batch import RollupBatch
     from ingest.contract.ledger import LedgerEntry
-    from ingest.contract.records import Outgoing
+    from ingest.contract.records import Outgoing, Record
 
 _COLUMNS = ("device", "metric", "start", "width", "revision", "count", "sum", "sumsq", "min", "max", "last")
 
@@ -47,7 +47,7 @@ class Centre:
         self.newest: LedgerEntry | None = None
         self.complaints: list[str] = []
 
-    def append(self, records: Iterable[Outgoing]) -> None:
+    def append(self, records: Iterable[Outgoing | Record]) -> None:
         """Take records as the log does: perhaps not for the first time."""
         for record in records:
             if record.topic == ROLLUPS and record.value is not None:
