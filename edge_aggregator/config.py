@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from edge_aggregator.quotas.config import QuotaConfig
@@ -16,14 +18,20 @@ _MOST_WIDTH_S = 86_400.0
 
 
 class MetricConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Another window width (seconds) for the metrics whose name matches `metric`, a shell pattern; the first match counts."""
+    """What is asked of the metrics whose name matches `metric`, a shell pattern; the first match counts."""
 
     metric: str
-    width_s: float
+    width_s: float = 0.0
+    """Window width in seconds, 0 for `window_s`."""
+    kind: Literal["", "gauge", "counter", "state"] = ""
+    """Counters have their growth told, states their changes; "" for counters by name (`…_total`), else gauges."""
+    quantiles: bool = False
+    """Whether windows carry a sketch from which quantiles are read, within 1 %."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        check_width("width_s", self.width_s)
+        if self.width_s:
+            check_width("width_s", self.width_s)
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -64,7 +64,13 @@ def _gather(rooms: Rooms, moment: Moment) -> _Work:
     closing = windows.close(
         moment.now, rooms.registry.seen(len(rooms.names.devices)), pressed(rooms.journal.folder, rooms.bounds)
     )
-    past = Past(saved.processed, saved.evicted_until, windows.devices["lost_until"], rooms.state.revisions.highest)
+    past = Past(
+        saved.processed,
+        saved.evicted_until,
+        windows.devices["lost_until"],
+        rooms.state.revisions.highest,
+        windows.tails,
+    )
     settled = settle(closing, Ground(rooms.journal, rooms.position, rooms.names), past)
     pending, rooms.pending = rooms.pending, Pending()
     due = abs(moment.now - rooms.heartbeat_at) >= rooms.heartbeat_ms  # a clock that jumps back must not silence it

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edge_aggregator.aspects import UPTIME_METRIC, Aspects
 from edge_aggregator.columns import Columns
 from edge_aggregator.quotas.places import Places
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_aggregator.widths import Widths
-
-UPTIME_METRIC = "uptime_s"
-"""Seconds since boot: when it falls, the device has rebooted."""
 
 OVERFLOW_METRIC = "tidegate_overflow"
 """What exceeds a device's quota is rolled up under this name: every sample counts there, equal timestamps or not."""
@@ -60,11 +58,20 @@ class Names:
     """Devices and series by id; ids are given in order and never again.
 
     `columns` has one row a series: device, metric (an index into `metrics`), width, next_width, switch (ms), uptime,
-    overflow. `places` says which series may take samples; those without a place keep their ids while the journal has
-    samples of them. `overflowing`: whether there is an overflow series at all.
+    overflow, and what is asked of its windows: `aspect`, and `reach`, how far before a window (ms) the sample before it
+    may lie. `places` says which series may take samples; those without a place keep their ids while the journal has
+    samples of them. `overflowing`: whether there is an overflow series at all; `asking`: whether any has an aspect.
     """
 
-    def __init__(self, widths: Widths, *, max_devices: int, max_series: int, per_device: int = 0) -> None:
+    def __init__(
+        self,
+        widths: Widths,
+        *,
+        max_devices: int,
+        max_series: int,
+        per_device: int = 0,
+        aspects: Aspects | None = None,
+    ) -> None:
         self.devices: list[str] = []
         self.series: list[SeriesName] = []
         self.metrics: list[MetricName] = []
@@ -77,10 +84,13 @@ class Names:
                 "switch": ("i8", NEVER),
                 "uptime": ("?", 0),
                 "overflow": ("?", 0),
+                "aspect": ("u1", 0),
+                "reach": ("i8", 0),
             }
         )
         self.places = Places(max_series, per_device)
-        self.overflowing = False
+        self.aspects = aspects or Aspects()
+        self.overflowing = self.asking = False
         self._widths, self._max_devices = widths, max_devices
         self._device_ids: dict[str, int] = {}
         self._series_ids: dict[SeriesName, int] = {}
@@ -170,6 +180,9 @@ class Names:
         self.columns["uptime"][ids] = [row.name.metric == UPTIME_METRIC for row in fresh]
         self.columns["overflow"][ids] = [row.name.metric == OVERFLOW_METRIC for row in fresh]
         self.overflowing = self.overflowing or any(row.name.metric == OVERFLOW_METRIC for row in fresh)
+        self.columns["aspect"][ids] = [self._aspect(row.name.metric) for row in fresh]
+        self.columns["reach"][ids] = [self._reach(row.name.metric) for row in fresh]
+        self.asking = self.asking or bool(self.columns["aspect"][ids].any())
         for column in ("width", "next_width", "switch"):
             self.columns[column][ids] = [getattr(row, column) for row in fresh]
         self._switching = self._switching or any(row.switch != NEVER for row in fresh)
@@ -211,6 +224,12 @@ class Names:
     def _plain(self, series: int, name: SeriesName) -> SeriesRow:
         width = self._widths.of(name.metric)
         return SeriesRow(series, name, width, width, NEVER)
+
+    def _aspect(self, metric: str) -> int:
+        return 0 if metric == OVERFLOW_METRIC else self.aspects.of(metric)
+
+    def _reach(self, metric: str) -> int:
+        return max(self.aspects.reach_ms, 2 * self._widths.of(metric))
 
     def _metric_id(self, name: SeriesName) -> int:
         metric = MetricName(name.metric, name.labels)

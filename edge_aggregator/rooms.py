@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 
+from edge_aggregator.aspects import Aspects
 from edge_aggregator.commands.desk import Desk
 from edge_aggregator.config import milliseconds
 from edge_aggregator.decode.tables import Limits, Tables
@@ -98,6 +99,7 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
         max_devices=config.max_devices,
         max_series=config.max_series,
         per_device=config.quotas.series,
+        aspects=Aspects.from_config(config),
     )
     state = State(folder, storage)
     with fatal("opening the journal"):

@@ -20,7 +20,7 @@ class Widths:
     @classmethod
     def from_config(cls, config: EdgeConfig) -> Widths:
         """As the configuration says."""
-        patterns = tuple((metric.metric, milliseconds(metric.width_s)) for metric in config.metrics)
+        patterns = tuple((m.metric, milliseconds(m.width_s or config.window_s)) for m in config.metrics)
         return cls(milliseconds(config.window_s), patterns)
 
     def of(self, metric: str) -> int:

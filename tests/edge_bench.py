@@ -5,8 +5,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import orjson
 
+from edge_aggregator.aspects import Aspect, Aspects
 from edge_aggregator.config import EdgeConfig
 from edge_aggregator.core import Core
 from edge_aggregator.decode.decoder import Taken
@@ -15,6 +17,7 @@ from edge_aggregator.receive.port import Message
 from edge_aggregator.rooms import open_rooms
 from edge_aggregator.storage import Storage
 from ingest.contract.batch_wire import decode_batch
+from ingest.contract.sketch import sketch
 from ingest.contract.topics import ROLLUPS, device_topic
 from ingest.runtime.telemetry import Telemetry
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from edge_aggregator.outbox.outbox import Waiting
     from ingest.contract.batch import RollupBatch
+    from ingest.contract.details import Details
 
 T0 = 1_700_000_000_000
 """A multiple of 10 s, and the time at which all of these stories begin (ms)."""
@@ -178,3 +182,67 @@ def check_ledger(batches: list[RollupBatch]) -> None:
             assert entry.seq == previous.seq + 1
             assert entry.previous == previous.digest()
         previous = entry
+
+
+Detail = tuple[object, ...]
+"""A sketch's buckets, increase and resets, or changes, led by its kind."""
+
+
+def details_of(found: Details) -> dict[int, list[Detail]]:
+    """By row: what a batch or rollups say beside the statistics, in a form to be compared."""
+    by_row: dict[int, list[Detail]] = {}
+    for place, row in enumerate(found.sketch_row.tolist()):
+        one = found.sketches.take(np.array([place]))
+        by_row.setdefault(row, []).append(("sketch", *(tuple(column.tolist()) for column in one)))
+    for row, increase, resets in zip(
+        found.counter_row.tolist(), found.increase.tolist(), found.resets.tolist(), strict=True
+    ):
+        by_row.setdefault(row, []).append(("counter", struct.pack("<d", increase), resets))
+    for row, changes in zip(found.state_row.tolist(), found.changes.tolist(), strict=True):
+        by_row.setdefault(row, []).append(("state", changes))
+    return by_row
+
+
+def naive_details(
+    samples: Iterable[Sample], widths: Mapping[str, int], default: int, aspects: Aspects
+) -> dict[Window, list[Detail]]:
+    """The oracle: one loop over each series in time, of conflicting samples the greatest."""
+    kept: dict[tuple[str, str, int], float] = {}
+    for device, metric, ts, value in samples:
+        kept[device, metric, ts] = max(value, kept.get((device, metric, ts), value))
+    values: dict[Window, list[float]] = {}
+    growth: dict[Window, tuple[float, int, int]] = {}
+    last: dict[tuple[str, str], tuple[int, float]] = {}
+    for (device, metric, ts), value in sorted(kept.items()):
+        width = widths.get(metric, default)
+        window = Window(device, metric, ts - ts % width, width)
+        values.setdefault(window, []).append(value)
+        increase, resets, changes = growth.get(window, (0.0, 0, 0))
+        then, before = last.get((device, metric), (-(10**15), 0.0))
+        if ts - then <= max(aspects.reach_ms, 2 * width):
+            increase += value - before if value >= before else max(value, 0.0)
+            resets, changes = resets + (value < before), changes + (value != before)
+        growth[window] = (increase, resets, changes)
+        last[device, metric] = (ts, value)
+    found: dict[Window, list[Detail]] = {}
+    for window, numbers in values.items():
+        asked, (increase, resets, changes) = aspects.of(window.metric), growth[window]
+        if asked & Aspect.QUANTILES:
+            one = sketch(np.zeros(len(numbers), np.int64), np.array(numbers), 1)
+            found.setdefault(window, []).append(("sketch", *(tuple(column.tolist()) for column in one)))
+        if asked & Aspect.COUNTER:
+            found.setdefault(window, []).append(("counter", struct.pack("<d", increase), resets))
+        if asked & Aspect.STATE:
+            found.setdefault(window, []).append(("state", changes))
+    return found
+
+
+def final_details(batches: Iterable[RollupBatch]) -> dict[Window, list[Detail]]:
+    """What a store ends up with of details: of each window the highest revision's."""
+    newest: dict[Window, tuple[int, list[Detail]]] = {}
+    for batch in batches:
+        by_row = details_of(batch.details)
+        for row, (revision, window, _) in enumerate(rows(batch)):
+            if revision >= newest.get(window, (0, []))[0]:
+                newest[window] = (revision, by_row.get(row, []))
+    return {window: found for window, (_, found) in newest.items() if found}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from edge_aggregator.names import UPTIME_METRIC
 from edge_aggregator.windows.rollups import Rollups, no_rollups
 from ingest.contract.batch import DeviceRow, MetricRow, Origin, RollupBatch
 from ingest.contract.batch_wire import encode_batch
@@ -63,6 +62,7 @@ class BatchMaker:
     def _batch(self, rollups: Rollups, ledger: Ledger, now: int) -> RollupBatch:
         entry = ledger.next_entry(int(rollups.net.sum()))
         devices, device = self._devices(rollups)
+        kind = self._names.aspects.kind
         metric_ids, metric = np.unique(self._names.columns["metric"][rollups.series], return_inverse=True)
         metrics = [self._names.metrics[number] for number in metric_ids.tolist()]
         columns: dict[str, NDArray[Any]] = {
@@ -84,8 +84,9 @@ class BatchMaker:
             created=now,
             historical=False,
             devices=devices,
-            metrics=[MetricRow(name.metric, kind=_kind(name.metric), labels=name.labels) for name in metrics],
+            metrics=[MetricRow(name.metric, kind=kind(name.metric), labels=name.labels) for name in metrics],
             columns=columns,
+            details=rollups.details,
             ledger=entry,
         )
 
@@ -110,8 +111,3 @@ class BatchMaker:
             return DeviceRow(name)
         attributes = record.history[version]
         return DeviceRow(name, attributes.firmware, attributes.hardware, attributes.group)
-
-
-def _kind(metric: str) -> str:
-    # A fall of the uptime is a reboot, which is told as one; nobody should take it for an anomaly as well.
-    return "counter" if metric == UPTIME_METRIC else "gauge"

@@ -66,6 +66,11 @@ class OpenWindows:
         rows["last"][row] = groups.last_value
         rows["last_ts"][row] = groups.last_ts
 
+    def doubt(self, keys: NDArray[np.uint64]) -> None:
+        """Have open windows computed from the journal, whatever was accumulated."""
+        row = self._search(keys)
+        self.rows["dirty"][row[row >= 0]] = True
+
     def close(self, mask: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """Take the rows of `mask` out."""
         closed = self.rows.take(mask)

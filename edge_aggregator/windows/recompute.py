@@ -58,7 +58,7 @@ def recompute(spans: Spans, ground: Ground, since: int = 0) -> Recomputed:
     order = np.argsort(keys)
     incomplete = np.zeros(len(keys), np.bool_)
     parts = [_NOTHING]
-    for block in ground.blocks.overlapping(_ranges(spans), ground.upto) if len(keys) else ():
+    for block in ground.blocks.overlapping(ranges_of(spans), ground.upto) if len(keys) else ():
         if isinstance(block, Block):
             parts.append(_among(block, keys[order], ground.names))
         else:
@@ -90,8 +90,8 @@ def _among(block: Block, keys: NDArray[np.uint64], names: Names) -> _Found:
     return _Found(window[wanted], ts[wanted], value[wanted], np.full(int(wanted.sum()), block.position, np.int64))
 
 
-def _ranges(spans: Spans) -> list[tuple[int, int]]:
-    # Ranges that are near each other are read as one.
+def ranges_of(spans: Spans) -> list[tuple[int, int]]:
+    """The times of windows, ms; what is near each other is one range."""
     order = np.argsort(spans.start)
     ranges: list[tuple[int, int]] = []
     for begins, ends in zip(spans.start[order].tolist(), spans.end[order].tolist(), strict=True):

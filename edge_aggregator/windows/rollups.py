@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ingest.contract.details import NO_DETAILS, Details, chained
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from edge_aggregator.windows.keys import Spans
+    from edge_aggregator.windows.statistics import Statistics
 
 
 class Rollups(NamedTuple):
     """Windows as columns, shape (windows,) each; start and width in ms.
 
     `samples` is how many a window has; `net`, how many of them are new: all at a first emission, the difference in a
-    revision.
+    revision. `details` are of the rows that have any.
     """
 
     series: NDArray[np.int64]
@@ -28,26 +33,42 @@ class Rollups(NamedTuple):
     last: NDArray[np.float64]
     revision: NDArray[np.int64]
     net: NDArray[np.int64]
+    details: Details = NO_DETAILS
+
+    def columns(self) -> list[NDArray[Any]]:
+        """All columns, in the order above."""
+        return list(self[:-1])
 
     def rows(self, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Rollups:
-        """Some of the rows."""
-        columns: list[NDArray[Any]] = [column[which] for column in self]
-        return Rollups(*columns)
+        """Some of the rows, each once."""
+        columns: list[Any] = [column[which] for column in self.columns()]
+        if not self.details:
+            return Rollups(*columns)
+        place = np.full(len(self.series), -1, np.int64)
+        place[which] = np.arange(len(columns[0]))
+        return Rollups(*columns)._replace(details=self.details.moved(place))
 
     def sorted(self) -> Rollups:
         """By series, then by start: the order in which batches list them."""
         return self.rows(np.lexsort((self.start, self.series)))
 
 
+def of_statistics(spans: Spans, found: Statistics, revision: NDArray[np.int64], net: NDArray[np.int64]) -> Rollups:
+    """Rows of windows that were computed from their samples."""
+    return Rollups(*spans, found.distinct, *found.numbers(), revision, net)
+
+
 def joined(parts: list[Rollups]) -> Rollups:
     """All rows of all parts, of which there is at least one."""
-    columns: list[NDArray[Any]] = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
-    return Rollups(*columns)
+    pieces = zip(*(part.columns() for part in parts), strict=True)
+    columns: list[Any] = [np.concatenate(piece) for piece in pieces]
+    details = chained([part.details for part in parts], [len(part.series) for part in parts])
+    return Rollups(*columns)._replace(details=details)
 
 
 def no_rollups() -> Rollups:
     """No rows."""
-    columns: list[NDArray[Any]] = [np.empty(0, dtype) for dtype in ("i8",) * 4 + ("f8",) * 5 + ("i8",) * 2]
+    columns: list[Any] = [np.empty(0, dtype) for dtype in ("i8",) * 4 + ("f8",) * 5 + ("i8",) * 2]
     return Rollups(*columns)
 
 

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_aggregator.windows.corrections import corrections
+from edge_aggregator.windows.details import asked_of, details
 from edge_aggregator.windows.keys import Spans
+from edge_aggregator.windows.past import Past
 from edge_aggregator.windows.recompute import recompute
-from edge_aggregator.windows.rollups import Rollups, Settled, joined
-from ingest.contract.reasons import SampleDrop, SampleRejection
+from edge_aggregator.windows.rollups import Rollups, Settled, joined, of_statistics
+from edge_aggregator.windows.statistics import Kept
+from ingest.contract.reasons import SampleDrop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
+    from edge_aggregator.names import Names
     from edge_aggregator.windows.recompute import Ground
     from edge_aggregator.windows.statistics import Statistics
-    from edge_aggregator.windows.windows import Closing, LateWindows
+    from edge_aggregator.windows.tails import Tails
+    from edge_aggregator.windows.windows import Closing
 
-MOST_REVISIONS = 65_535
-
-
-class Past(NamedTuple):
-    """What was before this flush: the position it had reached, and what journal and outbox have forgotten (ms).
-
-    `revisions(spans)` gives the highest revision emitted of each window, 0 without any.
-    """
-
-    position: int
-    evicted_until: int
-    lost_until: NDArray[np.int64]  # by device
-    revisions: Callable[[Spans], NDArray[np.int64]]
+__all__ = ["Past", "settle"]
 
 
 def settle(closing: Closing, ground: Ground, past: Past) -> Settled:
     """Everything that closes now."""
-    clean, dirty = _split(closing.rows)
-    parts = [_clean(clean), _first_emissions(dirty, ground), _corrections(closing.late, ground, past)]
+    # What closes now goes on from what came before it: corrections are first.
+    parts = [corrections(closing, ground, past), _first_emissions(closing, ground, past.tails)]
     return Settled(
         joined([part.rollups for part in parts]).sorted(),
         sum(part.duplicate for part in parts),
@@ -48,60 +40,57 @@ def settle(closing: Closing, ground: Ground, past: Past) -> Settled:
     )
 
 
-def _split(rows: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    dirty = rows["dirty"]
-    return {name: rows[name][~dirty] for name in rows}, {name: rows[name][dirty] for name in rows}
-
-
-def _clean(rows: dict[str, NDArray[Any]]) -> Settled:
-    columns = [rows[name] for name in ("series", "start", "width", "count", "sum", "sumsq", "min", "max", "last")]
-    columns += [np.zeros(len(rows["count"]), np.int64), rows["count"]]
-    return Settled(Rollups(*columns))
-
-
-def _first_emissions(rows: dict[str, NDArray[Any]], ground: Ground) -> Settled:
-    spans = Spans(rows["series"], rows["start"], rows["width"])
-    found = recompute(spans, ground).now
-    # What was accumulated and is not in the journal any more can only be counted.
-    lost = int((rows["count"] - found.taken).sum())
-    rollups = _rollups(spans, found, np.zeros(len(spans.series), np.int64), found.distinct)
+def _first_emissions(closing: Closing, ground: Ground, tails: Tails) -> Settled:
+    rows, dirty = closing.rows, closing.rows["dirty"]
+    found = _again({name: rows[name][dirty] for name in rows}, ground)
+    lost = int((rows["count"][dirty] - found.taken).sum())
+    clean = _accumulated({name: rows[name][~dirty] for name in rows})
+    spans = Spans(rows["series"][dirty], rows["start"][dirty], rows["width"][dirty])
+    there = found.distinct > 0
+    fresh = of_statistics(spans, found, np.zeros(len(there), np.int64), found.distinct).rows(there)
+    rollups = joined([clean, fresh])
+    if ground.names.asking:
+        kept = _chained(closing.kept.of(~dirty), found.kept.of(there), len(clean.series))
+        rollups = _with_details(rollups, kept, ground.names, tails)
     return Settled(
-        rollups.rows(found.distinct > 0),
+        rollups,
         int((found.taken - found.distinct).sum()),
+        # What was accumulated and is not in the journal any more can only be counted.
         {SampleDrop.CORRUPT_BLOCK.value: lost} if lost else {},
         conflicts=int(found.conflicts.sum()),
     )
 
 
-def _corrections(late: LateWindows, ground: Ground, past: Past) -> Settled:
-    evicted = late.spans.start <= past.evicted_until
-    unsent = ~evicted & (late.spans.end <= past.lost_until[ground.names.columns["device"][late.spans.series]])
-    spans, came = late.spans.only(~evicted & ~unsent), late.late[~evicted & ~unsent]
-    then = recompute(spans, ground, since=past.position)
-    changed = ~then.incomplete & ~then.now.same(then.before)
-    revision = np.zeros(len(came), np.int64)
-    # A window that nobody had opened yet begins with its first revision.
-    corrects = changed & (then.before.distinct > 0)
-    revision[corrects] = past.revisions(spans.only(corrects)) + 1
-    endless = revision > MOST_REVISIONS
-    able = ~then.incomplete & ~endless
-    net = then.now.distinct - then.before.distinct
-    losses = {
-        SampleDrop.JOURNAL_EVICTED.value: int(late.late[evicted].sum()),
-        SampleDrop.OUTBOX_FULL.value: int(late.late[unsent].sum()),
-        SampleDrop.CORRUPT_BLOCK.value: int(came[then.incomplete].sum()),
-    }
-    return Settled(
-        _rollups(spans, then.now, revision, net).rows(changed & able),
-        int((came - net)[able].sum()),
-        {reason: lost for reason, lost in losses.items() if lost},
-        {SampleRejection.TOO_OLD.value: int(came[endless].sum())} if endless.any() else {},
-        int((then.now.conflicts - then.before.conflicts)[able].sum()),
+def _accumulated(rows: dict[str, NDArray[Any]]) -> Rollups:
+    columns: list[Any] = [
+        rows[name] for name in ("series", "start", "width", "count", "sum", "sumsq", "min", "max", "last")
+    ]
+    columns += [np.zeros(len(rows["count"]), np.int64), rows["count"]]
+    return Rollups(*columns)
+
+
+def _again(rows: dict[str, NDArray[Any]], ground: Ground) -> Statistics:
+    return recompute(Spans(rows["series"], rows["start"], rows["width"]), ground).now
+
+
+def _chained(one: Kept, other: Kept, windows: int) -> Kept:
+    return Kept(
+        np.concatenate([one.window, other.window + windows]),
+        np.concatenate([one.ts, other.ts]),
+        np.concatenate([one.value, other.value]),
     )
 
 
-def _rollups(spans: Spans, found: Statistics, revision: NDArray[np.int64], net: NDArray[np.int64]) -> Rollups:
-    return Rollups(*spans, found.distinct, *found.numbers(), revision, net)
+def _with_details(rollups: Rollups, kept: Kept, names: Names, tails: Tails) -> Rollups:
+    asked = asked_of(names, rollups.series)
+    which = np.flatnonzero(asked.aspect)
+    order = which[np.lexsort((rollups.start[which], rollups.series[which]))]
+    place = np.full(len(rollups.series), -1, np.int64)
+    place[order] = np.arange(len(order))
+    kept = kept.ordered(place)
+    asked = asked.rows(order)
+    before = tails.before(rollups.series[order], kept.only(asked.linked()[kept.window]))
+    return rollups._replace(details=details(kept, asked, before).moved(order))
 
 
 def _added(counts: list[dict[str, int]]) -> dict[str, int]:

@@ -13,8 +13,40 @@ if TYPE_CHECKING:
     Numbers = tuple[Floats, Floats, Floats, Floats, Floats]
 
 
+class Kept(NamedTuple):
+    """Samples with the index of their window, shape (n,) each."""
+
+    window: NDArray[np.int64]
+    ts: NDArray[np.int64]
+    value: NDArray[np.float64]
+
+    def only(self, samples: NDArray[np.bool_]) -> Kept:
+        """Some of the samples."""
+        return Kept(self.window[samples], self.ts[samples], self.value[samples])
+
+    def of(self, windows: NDArray[np.bool_]) -> Kept:
+        """The samples of some windows, which are counted anew."""
+        place = np.cumsum(windows) - 1
+        wanted = windows[self.window]
+        return Kept(place[self.window[wanted]], self.ts[wanted], self.value[wanted])
+
+    def ordered(self, place: NDArray[np.int64]) -> Kept:
+        """By (window, ts), where window i has become `place[i]`; those of negative places are left out."""
+        window = place[self.window]
+        order = np.lexsort((self.ts, window))[np.count_nonzero(window < 0) :]
+        return Kept(window[order], self.ts[order], self.value[order])
+
+
+def no_samples() -> Kept:
+    """None."""
+    return Kept(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
+
 class Statistics(NamedTuple):
-    """Statistics by window, shape (windows,) each; `taken` counts samples with duplicates, `distinct` without."""
+    """Statistics by window, shape (windows,) each; `taken` counts samples with duplicates, `distinct` without.
+
+    `kept` are the distinct samples by (window, ts).
+    """
 
     taken: NDArray[np.int64]
     distinct: NDArray[np.int64]
@@ -24,6 +56,7 @@ class Statistics(NamedTuple):
     min: NDArray[np.float64]
     max: NDArray[np.float64]
     last: NDArray[np.float64]
+    kept: Kept
 
     def same(self, other: Statistics) -> NDArray[np.bool_]:
         """Whether the statistics that travel are equal to the last bit, shape (windows,)."""
@@ -52,7 +85,8 @@ def statistics(
     kept = np.append(~again, True)[: len(window)]
     taken, conflicts = _counts(window, windows), _counts(window[1:][conflicting], windows)
     window, value = window[kept], value[kept]
-    return Statistics(taken, _counts(window, windows), conflicts, *_numbers(window, value, windows))
+    samples = Kept(window, ts[kept], value)
+    return Statistics(taken, _counts(window, windows), conflicts, *_numbers(window, value, windows), samples)
 
 
 def _numbers(window: NDArray[np.int64], value: NDArray[np.float64], windows: int) -> Numbers:

@@ -9,8 +9,11 @@ import numpy as np
 from edge_aggregator.columns import Columns
 from edge_aggregator.journal.codec import pack_integers, unpack_integers
 from edge_aggregator.windows.groups import group
+from edge_aggregator.windows.held import HeldSamples
 from edge_aggregator.windows.keys import Spans, series_of, start_of, window_keys
 from edge_aggregator.windows.open import OpenWindows
+from edge_aggregator.windows.statistics import Kept, no_samples
+from edge_aggregator.windows.tails import Tails
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,10 +35,16 @@ class LateWindows(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """What closes now: rows as in `OpenWindows`, and windows to be corrected."""
+    """What closes now: rows as in `OpenWindows`, and windows to be corrected.
+
+    `kept` are the samples of the rows that have details and are not dirty, by index of row, in order of arrival;
+    `closed`, shape (devices,), is the horizon (ms) up to which windows had closed before.
+    """
 
     rows: dict[str, NDArray[Any]]
     late: LateWindows
+    kept: Kept
+    closed: NDArray[np.int64]
 
 
 class Windows:
@@ -49,6 +58,7 @@ class Windows:
         self._names, self._lateness_ms, self._idle_ms = names, lateness_ms, idle_ms
         self.devices = Columns(_DEVICE_SPEC)
         self.open = OpenWindows()
+        self.held, self.tails = HeldSamples(), Tails()
         self._late: list[Groups] = []
 
     def step(self, samples: Samples, position: int) -> int:
@@ -62,13 +72,13 @@ class Windows:
         late = closed & ~too_old
         if late.any():
             self._late.append(groups.only(late))
-        self.open.add(groups.only(~closed), position)
+        self._open(samples, groups, ~closed, position)
         return int(groups.size[too_old].sum())
 
     def rebuild(self, samples: Samples, position: int) -> None:
         """Take again what is still open of a block that was processed before a restart."""
         groups, horizon = self._groups(samples)
-        self.open.add(groups.only(groups.start + groups.width > horizon), position)
+        self._open(samples, groups, groups.start + groups.width > horizon, position)
 
     def close(self, now: int, seen: NDArray[np.int64], pressed: int = 0) -> Closing:
         """Close what has an end: its device has moved on, or is silent, or the journal must forget up to `pressed`.
@@ -76,12 +86,14 @@ class Windows:
         `now` and `seen`, shape (devices,), when each device was heard last, are ms of the gateway's clock.
         """
         rows, horizon = self.open.rows, self.devices["horizon"]
+        closed = horizon.copy()
         np.maximum(horizon, self.devices["watermark"], out=horizon)
         idle = (rows["end"] <= now - self._idle_ms) & (seen[rows["device"]] <= now - self._idle_ms)
         forced = idle | (rows["first"] <= pressed)
         np.maximum.at(horizon, rows["device"][forced], rows["end"][forced])
         closing = rows["end"] <= horizon[rows["device"]]
-        return Closing(self.open.close(closing) if closing.any() else rows.take(closing), self._take_late())
+        gone = self.open.close(closing) if closing.any() else rows.take(closing)
+        return Closing(gone, self._take_late(), self._release(gone), closed)
 
     def past(self, spans: Spans) -> NDArray[np.bool_]:
         """Whether windows are too old to be corrected, shape (windows,)."""
@@ -94,20 +106,36 @@ class Windows:
         return self.open.samples() + sum(int(groups.size.sum()) for groups in self._late)
 
     def save(self) -> dict[str, bytes]:
-        """The devices' columns."""
-        return {name: pack_integers(self.devices[name]) for name in _DEVICE_SPEC}
+        """The devices' columns and the series' tails."""
+        return {name: pack_integers(self.devices[name]) for name in _DEVICE_SPEC} | self.tails.save()
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
-        """The devices' columns as they were saved, if they were."""
-        for name, data in parts.items():
-            values = unpack_integers(data)
+        """As saved, if it was."""
+        for name in _DEVICE_SPEC.keys() & parts.keys():
+            values = unpack_integers(parts[name])
             self.devices.grow_to(len(values))
             self.devices[name][:] = values
+        self.tails.restore(parts)
 
     def _groups(self, samples: Samples) -> tuple[Groups, NDArray[np.int64]]:
         self.devices.grow_to(len(self._names.devices))
         groups = group(samples, self._names)
         return groups, self.devices["horizon"][groups.device]
+
+    def _open(self, samples: Samples, groups: Groups, mask: NDArray[np.bool_], position: int) -> None:
+        self.open.add(groups.only(mask), position)
+        if self._names.asking:
+            mask &= self._names.columns["aspect"][groups.series] > 0
+            of_sample, keys = np.repeat(mask, groups.size), window_keys(groups.series, groups.start)[mask]
+            held = np.repeat(keys, groups.size[mask])
+            if not self.held.add(held, samples.ts[of_sample], samples.value[of_sample]):
+                self.open.doubt(keys)
+
+    def _release(self, rows: dict[str, NDArray[Any]]) -> Kept:
+        if not len(self.held) or not len(rows["series"]):
+            return no_samples()
+        kept = self.held.take(window_keys(rows["series"], rows["start"]))
+        return kept.only(~rows["dirty"][kept.window])
 
     def _take_late(self) -> LateWindows:
         parts, self._late = self._late, []

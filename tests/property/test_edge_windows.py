@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_aggregator.aspects import Aspects, Wish
 from edge_aggregator.config import MetricConfig
 from edge_aggregator.decode.decoded import Notes, Samples
 from edge_aggregator.journal.block import Block, LostBlock
@@ -22,13 +23,17 @@ from edge_aggregator.windows.windows import Windows
 from tests.edge_bench import (
     T0,
     Bench,
+    Detail,
     Numbers,
     Sample,
     Window,
     check_ledger,
+    details_of,
     edge_config,
+    final_details,
     final_rollups,
     message,
+    naive_details,
     naive_rollups,
 )
 
@@ -40,11 +45,13 @@ if TYPE_CHECKING:
 WIDTHS = {"slow": 7000}
 IDLE_MS = 5000
 LATENESS_MS = 3_600_000
+ASPECTS = Aspects((("slow", Wish(quantiles=True)), ("mode", Wish("state", quantiles=True))), reach_ms=0)
+"""A reach of two windows, so that gaps within a story are longer than it."""
 
 samples = st.builds(
     Sample,
     device=st.sampled_from(["a", "b"]),
-    metric=st.sampled_from(["fast", "slow"]),
+    metric=st.sampled_from(["fast", "slow", "hits_total", "mode"]),
     ts=st.integers(0, 40).map(lambda step: T0 + step * 997),
     value=st.sampled_from([0.1, 0.2, 0.3, 1e16, -1e16, 3.5, 0.0]),
 )
@@ -90,12 +97,13 @@ class PureEdge:
     """Windows and their settling alone."""
 
     def __init__(self) -> None:
-        self.names = Names(Widths(10_000, (("slow", 7000),)), max_devices=9, max_series=99)
+        self.names = Names(Widths(10_000, (("slow", 7000),)), max_devices=9, max_series=99, aspects=ASPECTS)
         self.windows = Windows(self.names, lateness_ms=LATENESS_MS, idle_ms=IDLE_MS)
         self.journal = MemoryJournal()
         self.flushed = 0
         self.revisions: dict[tuple[int, ...], int] = {}
         self.final: dict[Window, Numbers] = {}
+        self.details: dict[Window, list[Detail]] = {}
         self.rolled_up = self.duplicate = 0
 
     def take(self, taken: list[Sample]) -> None:
@@ -116,19 +124,21 @@ class PureEdge:
     def flush(self, now: int) -> None:
         upto = len(self.journal.blocks)
         closing = self.windows.close(now, np.zeros(len(self.names.devices), np.int64))
-        past = Past(self.flushed, -1, self.windows.devices["lost_until"], self.highest)
+        past = Past(self.flushed, -1, self.windows.devices["lost_until"], self.highest, self.windows.tails)
         settled = settle(closing, Ground(self.journal, upto, self.names), past)
         self.flushed = upto
         self.duplicate += settled.duplicate
         self.rolled_up += int(settled.rollups.net.sum())
         assert not settled.dropped
-        for row in zip(*(column.tolist() for column in settled.rollups), strict=True):
+        by_row = details_of(settled.rollups.details)
+        for place, row in enumerate(zip(*(column.tolist() for column in settled.rollups.columns()), strict=True)):
             series, start, width, *numbers, revision, _ = row
             key = (series, start, width)
             assert revision == self.revisions.get(key, -1) + 1
             self.revisions[key] = revision
             name = self.names.series[series]
-            self.final[Window(self.names.devices[name.device], name.metric, start, width)] = Numbers(*numbers)
+            window = Window(self.names.devices[name.device], name.metric, start, width)
+            self.final[window], self.details[window] = Numbers(*numbers), by_row.get(place, [])
 
     def highest(self, spans: Spans) -> NDArray[np.int64]:
         keys = zip(*(column.tolist() for column in spans), strict=True)
@@ -149,6 +159,10 @@ def test_rollups_are_those_of_the_naive_loop(story: list[Act]) -> None:
     assert {window: numbers.bits() for window, numbers in edge.final.items()} == {
         window: numbers.bits() for window, numbers in expected.items()
     }
+    assert {window: found for window, found in edge.details.items() if found} == naive_details(
+        sent, WIDTHS, 10_000, ASPECTS
+    )
+    assert len(edge.windows.held) == 0
     distinct = sum(numbers.count for numbers in expected.values())
     assert (edge.rolled_up, edge.duplicate) == (distinct, len(sent) - distinct)
     assert edge.windows.samples() == 0
@@ -160,7 +174,10 @@ def test_so_they_are_through_real_files_and_restarts(story: list[Act]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = edge_config(
             Path(folder),
-            metrics=[MetricConfig(metric="slow", width_s=7.0)],
+            metrics=[
+                MetricConfig(metric="slow", width_s=7.0, quantiles=True),
+                MetricConfig(metric="mode", kind="state", quantiles=True),
+            ],
             idle_close_s=IDLE_MS / 1000,
             heartbeat_s=3600.0,
         )
@@ -179,6 +196,7 @@ def test_so_they_are_through_real_files_and_restarts(story: list[Act]) -> None:
     expected = naive_rollups(sent, WIDTHS, 10_000)
     found = final_rollups(batches)
     assert {w: n.bits() for w, n in found.items()} == {w: n.bits() for w, n in expected.items()}
+    assert final_details(batches) == naive_details(sent, WIDTHS, 10_000, Aspects.from_config(config))
     check_ledger(batches)
     distinct = sum(numbers.count for numbers in expected.values())
     assert (totals.received, totals.rolled_up, totals.duplicate) == (len(sent), distinct, len(sent) - distinct)
