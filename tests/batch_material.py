@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from ingest.contract.topics import is_name
 from tests.detail_material import detail_faults, draw_details, same_details
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,8}", fullmatch=True)
 texts = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=5)
@@ -27,17 +29,35 @@ labels = st.dictionaries(filled, texts, max_size=2).map(lambda pairs: tuple(sort
 tallies = st.dictionaries(filled, counts, max_size=2)
 DEVICES, METRICS = 3, 2
 WIDEST = (1 << 32) - 1
+EDGES = [
+    0.0,
+    -0.0,
+    5e-324,
+    -5e-324,
+    1e-310,
+    0.1,
+    0.1 + 0.2,
+    -273.15,
+    1e22,
+    2.0**53,
+    2.0**53 + 2,
+    1e150,
+    -1e150,
+    1.7e308,
+]
 
 
 @st.composite
 def batches(draw: st.DrawFn) -> RollupBatch:
     """What a gateway may send; the numbers in the columns come from a generator, of all magnitudes."""
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
-    columns, replaces = _rows(rng, draw(st.integers(0, 6))), _windows(rng, draw(st.sampled_from([0, 0, 2])))
+    statistics = draw(st.sampled_from([any_statistics, special_statistics, decimal_statistics]))
+    columns, replaces = _rows(rng, draw(st.integers(0, 6)), statistics), _windows(rng, draw(st.sampled_from([0, 0, 2])))
     seq = draw(st.integers(0, MAX_NUMBER))
     free = columns["revision"].any() or len(replaces["device"])
     net = draw(st.integers(-MAX_NUMBER, MAX_NUMBER)) if free else int(columns["count"].sum(dtype=np.int64))
     return RollupBatch(
+        version=draw(st.sampled_from([1, 2, 2])),
         origin=Origin(*draw(st.tuples(names, names, names, names))),
         seq=seq,
         created=draw(st.integers(0, LATEST_MS)),
@@ -70,12 +90,44 @@ def _distinct(strategy: st.SearchStrategy[str], size: int) -> st.SearchStrategy[
     return st.lists(strategy, min_size=size, max_size=size, unique=True)
 
 
-def _rows(rng: np.random.Generator, rows: int) -> dict[str, Any]:
+def _rows(rng: np.random.Generator, rows: int, statistics: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    columns = _windows(rng, rows) | statistics(rng, rows)
+    columns["revision"] = rng.integers(0, 9, rows) * rng.integers(0, 2)
+    return {name: np.asarray(columns[name]).astype(dtype) for name, dtype in COLUMNS.items()}
+
+
+def any_statistics(rng: np.random.Generator, rows: int) -> dict[str, Any]:
+    """Numbers of all magnitudes that have nothing to do with each other."""
     low, last, high = np.sort(_numbers(rng, (3, rows)), axis=0)
     drawn = {"sum": _numbers(rng, rows), "sumsq": abs(_numbers(rng, rows)), "min": low, "max": high, "last": last}
-    drawn |= {"count": rng.integers(1, WIDEST, rows), "revision": rng.integers(0, 9, rows) * rng.integers(0, 2)}
-    columns = _windows(rng, rows) | drawn
-    return {name: np.asarray(columns[name]).astype(dtype) for name, dtype in COLUMNS.items()}
+    return drawn | {"count": rng.integers(1, WIDEST, rows)}
+
+
+def special_statistics(rng: np.random.Generator, rows: int) -> dict[str, Any]:
+    """Numbers that have bits of their own: both zeros, the least and the greatest ones."""
+    low, last, high = np.sort(rng.choice(EDGES, (3, rows)), axis=0)
+    drawn = {"sum": rng.choice(EDGES, rows), "sumsq": abs(rng.choice(EDGES, rows)), "min": low, "max": high}
+    return drawn | {"last": last, "count": rng.integers(1, 4, rows)}
+
+
+def decimal_statistics(rng: np.random.Generator, rows: int) -> dict[str, Any]:
+    """Windows of samples as devices print them, added up from left to right; some have one odd sample."""
+    drawn = [_decimal_window(rng) for _ in range(rows)]
+    return {
+        "count": [len(window) for window in drawn],
+        "sum": [functools.reduce(operator.add, window, 0.0) for window in drawn],
+        "sumsq": [functools.reduce(lambda total, x: total + x * x, window, 0.0) for window in drawn],
+        "min": [min(window) for window in drawn],
+        "max": [max(window) for window in drawn],
+        "last": [window[-1] for window in drawn],
+    }
+
+
+def _decimal_window(rng: np.random.Generator) -> list[float]:
+    places, level = int(rng.integers(0, 9)), 10.0 ** rng.integers(-2, 13)
+    noise = level * 10.0 ** -rng.integers(0, 9)
+    window = [round(float(x), places) + 0.0 for x in rng.normal(level, noise, int(rng.integers(1, 13)))]
+    return [*window, 0.1 + 0.2] if rng.random() < 0.2 else window
 
 
 def _windows(rng: np.random.Generator, rows: int) -> dict[str, Any]:

@@ -44,23 +44,23 @@ class BatchMaker:
 
     def account(self, ledger: Ledger, now: int) -> Batch:
         """A batch without rows: it tells the centre how the account stands."""
-        return self._enter(self._batch(no_rollups(), ledger, now), ledger)
-
-    def _split(self, rollups: Rollups, ledger: Ledger, now: int) -> Iterator[Batch]:
-        batch = self._batch(rollups, ledger, now)
-        rows = len(rollups.series)
-        if rows > 1 and len(encode_batch(batch)) > self._most_bytes:
-            yield from self._split(rollups.rows(slice(0, rows // 2)), ledger, now)
-            yield from self._split(rollups.rows(slice(rows // 2, rows)), ledger, now)
-        else:
-            yield self._enter(batch, ledger)
-
-    def _enter(self, batch: RollupBatch, ledger: Ledger) -> Batch:
+        batch = self._batch(no_rollups(), ledger, now)
         ledger.enter(batch.ledger)
         return Batch(batch.seq, encode_batch(batch))
 
+    def _split(self, rollups: Rollups, ledger: Ledger, now: int) -> Iterator[Batch]:
+        batch = self._batch(rollups, ledger, now)
+        rows, value = len(rollups.series), encode_batch(batch)
+        if rows > 1 and len(value) > self._most_bytes:
+            yield from self._split(rollups.rows(slice(0, rows // 2)), ledger, now)
+            yield from self._split(rollups.rows(slice(rows // 2, rows)), ledger, now)
+        else:
+            ledger.enter(batch.ledger)
+            yield Batch(batch.seq, value)
+
     def _batch(self, rollups: Rollups, ledger: Ledger, now: int) -> RollupBatch:
         entry = ledger.next_entry(int(rollups.net.sum()))
+        rollups = rollups.rows(self._by_metric(rollups))
         devices, device = self._devices(rollups)
         kind = self._names.aspects.kind
         metric_ids, metric = np.unique(self._names.columns["metric"][rollups.series], return_inverse=True)
@@ -89,6 +89,10 @@ class BatchMaker:
             details=rollups.details,
             ledger=entry,
         )
+
+    def _by_metric(self, rollups: Rollups) -> NDArray[np.int64]:
+        # Like numbers beside each other are the shortest, and devices then count up.
+        return np.lexsort((rollups.start, rollups.series, self._names.columns["metric"][rollups.series]))
 
     def _devices(self, rollups: Rollups) -> tuple[list[DeviceRow], NDArray[np.int64]]:
         device = self._names.columns["device"][rollups.series].astype(np.int64)

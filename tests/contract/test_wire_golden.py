@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ingest.contract.batch import COLUMNS, REPLACED_COLUMNS
 from ingest.contract.batch_wire import decode_batch, encode_batch
 from ingest.contract.commands import key_id, open_command
+from tests.wire_packed_reader import runs, unpacked
 from tests.wire_reader import columns, digest, read
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -38,7 +39,18 @@ def content(name: str) -> bytes:
 
 
 def test_there_are_golden_files() -> None:
-    assert BATCHES == ["batch-v1-empty", "batch-v1-first", "batch-v1-replacing", "batch-v2-degraded"]
+    assert BATCHES == ["batch-v1-empty", "batch-v1-first", "batch-v1-replacing", "batch-v2-degraded", "batch-v2-packed"]
+
+
+def columns_of_version_1(batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: columns(batch.get(name, {})) for name in ("columns", "replaces")}
+
+
+def columns_of_version_2(batch: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "columns": unpacked(batch["columns"], batch["rows"], len(batch["metrics"])),
+        "replaces": {name: runs(data, batch["replaced"]) for name, data in batch["replaces"].items()},
+    }
 
 
 @pytest.mark.parametrize("name", BATCHES)
@@ -47,11 +59,10 @@ def test_the_document_is_enough_to_read_them(name: str) -> None:
     assert end == len(content(name))
     ledger = batch["ledger"]
     found = {
-        **batch,
+        **{name: value for name, value in batch.items() if name not in ("rows", "replaced")},
         "devices": rows_filled(batch["devices"], ["", "", "", ""]),
         "metrics": rows_filled(batch["metrics"], ["", "", "gauge", []]),
-        "columns": columns(batch["columns"]),
-        "replaces": columns(batch.get("replaces", {})),
+        **(columns_of_version_1 if batch["version"] == 1 else columns_of_version_2)(batch),
         "ledger": {**ledger, "previous": ledger["previous"].hex()},
         "ledger_digest": digest(ledger).hex(),
     }

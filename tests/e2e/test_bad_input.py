@@ -8,12 +8,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingest.contract.batch import Origin
 from ingest.contract.batch_wire import encode_batch
 from ingest.contract.commands import INSTALL, Command, SignedCommand, key_id, sign_command
 from ingest.contract.events import AckEvent, DeviceChange, DeviceEvent, DeviceState
+from ingest.contract.packing.runs import encode_runs
 from ingest.contract.records import Outgoing, Record, event_record, read_event
 from ingest.contract.topics import ACKS, COMMANDS, DEVICES, ROLLUPS, SAMPLES, device_topic
 from ingest.runtime.secrets import load_private_key
@@ -197,14 +199,14 @@ def hostile_batches(ours: Ed25519PrivateKey) -> list[tuple[Outgoing, str]]:
         (msgspec.structs.replace(bare, value=b"\x00garbage"), "no_signature"),
         (stranger.record(), "unknown_gateway"),
         (us.sign_value(good, key=Ed25519PrivateKey.generate()), "bad_signature"),
-        (msgspec.structs.replace(us.sign_value(good), value=good[:-1] + b"\x00"), "bad_signature"),
+        (msgspec.structs.replace(us.sign_value(good), value=good[:-1] + b"\x7f"), "bad_signature"),
         (us.sign_value(b"\x00garbage"), "malformed"),
         (us.sign_value(b"\x81" * 10_000), "malformed"),
         (changed(version=99), "unsupported_version"),
         (changed(columns={}), "column_missing"),
         (changed(columns=columns | {"sum": columns["sum"][:-1]}), "column_length"),
-        (changed(columns=columns | {"device": b"\xff" * 4}), "index_out_of_bounds"),
-        (changed(columns=columns | {"sum": b"\x00\x00\x00\x00\x00\x00\xf8\x7f"}), "bad_value"),
+        (changed(columns=columns | {"device": encode_runs(np.array([7]))}), "index_out_of_bounds"),
+        (changed(columns=columns | {"width": encode_runs(np.array([0]))}), "bad_value"),
         (changed(site="../../etc"), "bad_name"),
         (neighbour.record(), "foreign_origin"),
         (elsewhere.record(), "foreign_origin"),

@@ -170,9 +170,7 @@ def with_rows(gateway: SignedGateway, rows: int) -> Outgoing:
     batch = gateway.batch()
     columns = {name: np.repeat(column, rows) for name, column in batch.columns.items()}
     columns["device"] = np.zeros(rows, "<u4")
-    wire = msgspec.msgpack.decode(encode_batch(batch))
-    wire["columns"] = {name: column.tobytes() for name, column in columns.items()}
-    return gateway.sign_value(msgspec.msgpack.encode(wire))
+    return gateway.sign_value(encode_batch(replace(batch, columns=columns)))
 
 
 def with_net(gateway: SignedGateway, net: int) -> Outgoing:

@@ -1,0 +1,42 @@
+"""Whole numbers as bytes of seven bits each, the lowest first, the top bit set on all but the last (LEB128)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ingest.contract.packing.bits import bit_length
+from ingest.contract.packing.rice import BadCodeError
+
+if TYPE_CHECKING:
+    from ingest.contract.packing.bits import Unsigned
+
+MOST_BYTES = 10
+_MORE = 128
+
+
+def encode_varints(numbers: Unsigned) -> bytes:
+    """Numbers, shape (n,), one after the other: what repeats in them repeats in the bytes, for zstd to find."""
+    size = np.maximum((bit_length(numbers) + 6) // 7, 1)
+    first = np.cumsum(size) - size
+    found = np.zeros(int(size.sum()), np.uint8)
+    for place in range(int(size.max(initial=0))):
+        here = size > place
+        more = np.where(size[here] > place + 1, _MORE, 0)
+        found[first[here] + place] = (numbers[here] >> np.uint64(7 * place)).astype(np.uint8) & 127 | more
+    return found.tobytes()
+
+
+def decode_varints(data: bytes | memoryview, count: int) -> tuple[Unsigned, int]:
+    """The first `count` numbers, shape (count,), and how many bytes they took. Raises BadCodeError."""
+    given = np.frombuffer(data, np.uint8, min(len(data), MOST_BYTES * count))
+    last = np.flatnonzero(given < _MORE)[:count]
+    size = np.diff(last, prepend=-1)
+    if len(last) < count or (count and int(size.max()) > MOST_BYTES):
+        raise BadCodeError(f"{len(last)} numbers in {len(data)} bytes, expected {count}")
+    first, numbers = last - size + 1, np.zeros(count, np.uint64)
+    for place in range(int(size.max(initial=0))):
+        here = size > place
+        numbers[here] |= (given[first[here] + place].astype(np.uint64) & np.uint64(127)) << np.uint64(7 * place)
+    return numbers, int(last[-1]) + 1 if count else 0
