@@ -38,6 +38,8 @@ class Standing(NamedTuple):
     commands: dict[str, int]
     answers_rejected: dict[str, int]
     series: int
+    clocks: dict[float, int]
+    """Quantiles of how far devices' clocks are ahead (ms), by level."""
 
 
 class Core:
@@ -135,6 +137,7 @@ class Core:
             dict(rooms.desk.outcomes),
             dict(rooms.desk.rejected),
             rooms.names.places.total,
+            rooms.registry.clocks.distribution(),
         )
 
     def close(self) -> None:

@@ -55,6 +55,8 @@ class Meters:
         self._telemetry.gauge(names.EDGE_OUTBOX_BYTES, standing.outbox_bytes)
         self._telemetry.gauge(names.EDGE_OUTBOX_RECORDS, standing.outbox_records)
         self._telemetry.gauge(names.EDGE_SERIES, standing.series)
+        for level, ahead in standing.clocks.items():
+            self._telemetry.gauge(names.EDGE_CLOCKS, ahead / 1000, quantile=f"{level:g}")
         for state in DeviceState:
             self._telemetry.gauge(names.EDGE_DEVICES, standing.devices.get(state.value, 0), state=state.value)
 

@@ -45,6 +45,8 @@ def step(rooms: Rooms, block: Block | LostBlock, listened: float = 0.0) -> None:
         decoded = Decoded(block.samples, block.notes)
         rooms.ledger.receive(decoded.received(), block.notes.rejected)
         rooms.ledger.reject(SampleRejection.TOO_OLD.value, rooms.windows.step(block.samples, block.position))
+        notes, watermark = block.notes, rooms.windows.devices["watermark"]
+        rooms.registry.clocks.note(notes.heard, watermark, notes.taken, notes.ahead)
         rooms.registry.step(block.samples, block.notes, listened)
         rooms.names.places.use(block.samples.series)
         rooms.offenders.note(block.samples.series, rooms.names)

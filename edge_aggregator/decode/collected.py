@@ -29,6 +29,7 @@ class Collected:
         self.repeated: list[int] = []
         """Parts of a message whose bytes an earlier part stands for."""
         self.heard: set[int] = set()
+        self.ahead: dict[int, int] = {}
         self.rejected: Counter[str] = Counter()
         self.events_rejected: Counter[str] = Counter()
         self.events: list[StateMessage | AckMessage] = []

@@ -61,13 +61,14 @@ class Notes(msgspec.Struct, kw_only=True):
 
     `taken` is the newest arrival (ms); `rejected` counts samples by reason, `events_rejected` state messages and acks,
     `overflowed` samples that went to the overflow series of their device (they are taken, not rejected);
-    `heard` are the ids of devices that showed life.
+    `ahead` says of the devices with held samples how far (ms) their clocks ran ahead; `heard` are the ids of devices that showed life.
     """
 
     taken: int = 0
     rejected: dict[str, int] = {}
     events_rejected: dict[str, int] = {}
     skewed: int = 0
+    ahead: dict[int, int] = {}
     overflowed: dict[str, int] = {}
     heard: list[int] = []
     dead: list[DeadLetter] = []

@@ -98,6 +98,7 @@ def _hold(times: NDArray[np.int64], held: NDArray[np.bool_], found: Collected, t
     for part in np.flatnonzero(held).tolist():
         if found.sizes[part]:
             device = tables.names.series[found.series[firsts[part]]].device
+            found.ahead[device] = max(int(times[part]) - found.arrivals[part], found.ahead.get(device, 0))
             times[part] = tables.give_time(device, found.arrivals[part])
 
 
@@ -128,6 +129,7 @@ def _notes(found: Collected, skewed: int, overflowed: dict[str, int]) -> Notes:
         rejected=dict(found.rejected),
         events_rejected=dict(found.events_rejected),
         skewed=skewed,
+        ahead=dict(found.ahead),
         overflowed=overflowed,
         heard=sorted(found.heard),
         dead=found.dead.kept,

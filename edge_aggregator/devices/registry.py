@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_aggregator.columns import Columns
 from edge_aggregator.decode.decoded import StateMessage
+from edge_aggregator.devices.clocks import Clocks
 from edge_aggregator.devices.record import Record
 from edge_aggregator.devices.uptime import falls
 from edge_aggregator.journal.codec import pack_integers, unpack_integers
@@ -44,6 +45,7 @@ class Registry:
 
     def __init__(self, site: Site, names: Names, *, lease_s: float) -> None:
         self._site, self._names, self._lease_s = site, names, lease_s
+        self.clocks = Clocks()
         self.records: dict[int, Record] = {}
         self.columns = Columns(
             {
@@ -107,17 +109,20 @@ class Registry:
             "seen": pack_integers(self.columns["seen"]),
             "uptime": pack_integers(self.columns["uptime"].view(np.int64)),
             "uptime_ts": pack_integers(self.columns["uptime_ts"]),
-        }
+        } | self.clocks.save()
 
     def restore(self, records: Mapping[int, bytes], columns: Mapping[str, bytes]) -> None:
         """As saved; every lease begins anew."""
         self.records = {device: msgspec.msgpack.decode(data, type=Record) for device, data in records.items()}
         self.columns.grow_to(len(self._names.devices))
-        for name, data in columns.items():
-            values = unpack_integers(data)
+        for name in ("seen", "uptime", "uptime_ts"):
+            if name not in columns:
+                continue
+            values = unpack_integers(columns[name])
             self.columns.grow_to(len(values))
             column = self.columns[name]
             column[: len(values)] = values.view(column.dtype)
+        self.clocks.restore(columns)
         for device, record in self.records.items():
             self.columns["leased"][device] = record.state in (DeviceState.ONLINE, DeviceState.LOST)
 
@@ -201,5 +206,6 @@ class Registry:
                 boot=record.boot,
                 reboots=record.reboots,
                 last_seen=int(self.columns["seen"][device]),
+                clock_ahead_ms=self.clocks.offset(device),
             )
         )

@@ -75,6 +75,13 @@ EDGE_PULLS = MetricSpec(
 EDGE_PULLED_SAMPLES = MetricSpec(
     "tidegate_edge_pulled_samples_total", "counter", (), "Raw samples sent because they were asked for."
 )
+EDGE_CLOCKS = MetricSpec(
+    "tidegate_edge_clock_offset_seconds",
+    "gauge",
+    ("quantile",),
+    "How far devices' clocks are ahead of the gateway's, as quantiles over the devices; negative: behind.",
+    "Give the devices NTP; device events name each device's own offset.",
+)
 INGEST_BATCHES = MetricSpec(
     "tidegate_ingest_batches_total",
     "counter",

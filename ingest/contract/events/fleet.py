@@ -46,6 +46,8 @@ class DeviceEvent(msgspec.Struct, frozen=True, kw_only=True):
     boot: str = ""
     reboots: int = 0
     last_seen: int = 0
+    clock_ahead_ms: int | None = None
+    """How far its clock is ahead of the gateway's, estimated; None when it has not sent a sample yet."""
 
 
 class GatewayEvent(msgspec.Struct, frozen=True, kw_only=True):
