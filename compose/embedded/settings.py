@@ -136,7 +136,7 @@ def analytics_config(
 def api_config(tenant: str, credentials: Credentials) -> ApiConfig:
     """The API on a free port, with one token that may do everything."""
     token = TokenConfig(name="demo", tenant=tenant, sha256=credentials.token_sha256(), scopes=list(Scope))
-    return ApiConfig(port=0, tokens=[token])
+    return ApiConfig(port=0, tokens=[token], signing_key_file=str(credentials.centre_key))
 
 
 def _secret(places: Places, name: str, content: str) -> str:

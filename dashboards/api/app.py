@@ -14,6 +14,7 @@ from dashboards.api.description import Description, only_the_description
 from dashboards.api.guards import OPEN, authorise, protect
 from dashboards.api.plan_writer import PlanWriter
 from dashboards.api.problems import HANDLERS
+from dashboards.api.pull_writer import PullWriter
 from dashboards.api.routes import (
     condition_routes,
     console_routes,
@@ -23,6 +24,7 @@ from dashboards.api.routes import (
     gate_routes,
     health_routes,
     prometheus_routes,
+    pull_routes,
     rollout_routes,
     series_routes,
 )
@@ -54,6 +56,9 @@ HANDLED: list[ControllerRouterHandler] = [
     condition_routes.anomalies,
     condition_routes.ledger,
     series_routes.series,
+    pull_routes.ask,
+    pull_routes.show,
+    pull_routes.chunk,
     event_routes.events,
     health_routes.healthz,
     health_routes.readyz,
@@ -66,9 +71,10 @@ HANDLED: list[ControllerRouterHandler] = [
 def build_app(context: Context) -> Litestar:
     """The application over these parts."""
     plans = PlanWriter(context.log, context.projection, context.hub, context.telemetry)
+    pulls = PullWriter(context.key, log=context.log, clock=context.clock, telemetry=context.telemetry)
     return Litestar(
         route_handlers=HANDLED,
-        state=State({"context": context, "plans": plans}),
+        state=State({"context": context, "plans": plans, "pulls": pulls}),
         before_request=authorise,
         before_send=[protect],
         exception_handlers=HANDLERS,
@@ -86,7 +92,7 @@ def _openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="tidegate",
         version=VERSION,
-        description="Gate queries, rollouts, fleet, alerts and the ledger of a fleet.",
+        description="Gate queries, rollouts, fleet, alerts, the ledger and raw samples of a fleet.",
         components=Components(security_schemes={"token": bearer}),
         security=[{"token": []}],
         use_handler_docstrings=True,

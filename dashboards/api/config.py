@@ -20,6 +20,7 @@ class Scope(StrEnum):
     READ = "read"  # fleet, alerts, rollouts, ledger, series, anomalies, events
     GATES = "gates"  # gate queries, the Prometheus query, Flagger's hooks
     ROLLOUTS_WRITE = "rollouts:write"  # create and end rollouts
+    SAMPLES_PULL = "samples:pull"  # ask gateways for raw samples, and take them
     METRICS = "metrics"  # the process's own metrics
 
 
@@ -42,7 +43,8 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `port` 0 takes a free one. Beyond loopback `tls_certificate` and `tls_key` (PEM files) are needed. `public_url` is
     how people reach the API (a reverse proxy's address, say) and stands in the links of gate answers. The `*_kept`
     are counts per tenant: beyond them ended rollouts, resolved alerts and old anomalies make room; a further device is
-    passed over and counted.
+    passed over and counted. `signing_key_file` (Ed25519, PEM) signs requests for raw samples; without it none are made.
+    Answers to them take at most `samples_kept_bytes` per tenant, the oldest make room.
     """
 
     host: str = "127.0.0.1"
@@ -56,11 +58,15 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     alerts_kept: int = 20_000
     anomalies_kept: int = 10_000
     streams: int = 64
+    signing_key_file: str = ""
+    samples_kept_bytes: int = 128 * 1024 * 1024
 
 
 def check_config(config: ApiConfig) -> None:
     """Raises ApiConfigError with everything that is wrong, a line each."""
     problems = [*_binding_problems(config), *_token_problems(config.tokens)]
+    if config.samples_kept_bytes < 1:
+        problems.append(f"api.samples_kept_bytes: found {config.samples_kept_bytes}, expected at least 1")
     if problems:
         raise ApiConfigError("\n".join(problems))
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar import Request
 from litestar.datastructures import State
 
@@ -23,7 +24,7 @@ ApiRequest = Request[Principal, None, State]
 
 @dataclass
 class Context:
-    """The API's parts. `base_url` is how people reach it."""
+    """The API's parts. `base_url` is how people reach it, `key` signs requests for raw samples."""
 
     config: ApiConfig
     clock: Clock
@@ -35,6 +36,7 @@ class Context:
     hub: Hub
     tokens: Tokens
     base_url: str = ""
+    key: Ed25519PrivateKey | None = None
 
 
 def context_of(request: ApiRequest) -> Context:

@@ -8,6 +8,8 @@ import msgspec
 
 from dashboards.api.ledger import Account
 from dashboards.api.views import TenantView
+from ingest.contract.batch_checks import BadBatchError
+from ingest.contract.commands import RefusedCommandError
 from ingest.contract.events import (
     AlertEvent,
     AnomalyEvent,
@@ -18,17 +20,31 @@ from ingest.contract.events import (
     Verdict,
 )
 from ingest.contract.records import read_event
-from ingest.contract.topics import ACCOUNTS, ALERTS, ANOMALIES, DEVICES, PLANS, ROLLBACKS, VERDICTS
+from ingest.contract.requests import open_request
+from ingest.contract.samples import decode_samples
+from ingest.contract.topics import (
+    ACCOUNTS,
+    ALERTS,
+    ANOMALIES,
+    DEVICES,
+    PLANS,
+    REQUESTS,
+    ROLLBACKS,
+    SAMPLES,
+    VERDICTS,
+)
 from ingest.runtime.gateways import UnverifiedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from dashboards.api.config import ApiConfig
     from ingest.contract.records import Record
     from ingest.runtime.gateways import Gateways
 
-TOPICS = (DEVICES, ALERTS, PLANS, VERDICTS, ROLLBACKS, ACCOUNTS, ANOMALIES)
+TOPICS = (DEVICES, ALERTS, PLANS, VERDICTS, ROLLBACKS, ACCOUNTS, ANOMALIES, REQUESTS, SAMPLES)
 
 
 class Subject(NamedTuple):
@@ -53,10 +69,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Projection:
-    """All tenants' views. `gateways` says whose device events and heartbeats are believed."""
+    """All tenants' views. `gateways` says whose events, heartbeats and samples are believed, `keys` whose requests."""
 
-    def __init__(self, config: ApiConfig, gateways: Gateways) -> None:
-        self._config, self._gateways = config, gateways
+    def __init__(
+        self, config: ApiConfig, gateways: Gateways, keys: Mapping[str, Ed25519PublicKey] | None = None
+    ) -> None:
+        self._config, self._gateways, self._keys = config, gateways, keys or {}
         self._views: dict[str, TenantView] = {}
         self._apply = {
             DEVICES: self._fleet,
@@ -66,6 +84,8 @@ class Projection:
             ROLLBACKS: self._rollback,
             ACCOUNTS: self._account,
             ANOMALIES: self._anomaly,
+            REQUESTS: self._request,
+            SAMPLES: self._samples,
         }
 
     def view(self, tenant: str) -> TenantView:
@@ -145,6 +165,23 @@ class Projection:
             return MALFORMED
         subject = Subject(event.tenant, "anomaly", f"{event.site}/{event.device}")
         return Applied(self.view(event.tenant).anomalies.put(event), subject)
+
+    def _request(self, record: Record) -> Applied:
+        # Those that another key signed are another API's.
+        try:
+            request = open_request(record.value or b"", self._keys)
+        except RefusedCommandError as error:
+            return Applied(error.reason)
+        return Applied(self.view(request.tenant).pulls.ask(request))
+
+    def _samples(self, record: Record) -> Applied:
+        try:
+            signer, value = self._gateways.verify(record), record.value or b""
+            chunk = decode_samples(value)
+            self._gateways.check_origin(signer, *chunk.origin[:3])
+        except (UnverifiedError, BadBatchError) as error:
+            return Applied(error.reason)
+        return Applied(self.view(signer.tenant).pulls.take(chunk, value))
 
 
 def _read(record: Record, kind: type[T]) -> T | None:

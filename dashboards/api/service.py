@@ -15,7 +15,9 @@ from dashboards.api.context import Context
 from dashboards.api.feed import Feed
 from dashboards.api.hub import Hub
 from dashboards.api.projection import Projection
+from ingest.contract.commands import key_id
 from ingest.runtime.observe import listen, server_tls, url_of
+from ingest.runtime.secrets import load_private_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +123,9 @@ def build_api(
     """The API over these parts. Raises ApiConfigError, ListenError, SecretError for what must not be served."""
     check_config(config)
     server_tls(config.tls_certificate, config.tls_key)  # a bad certificate is found here, not at the first request
-    projection, hub = Projection(config, gateways), Hub(config.streams)
+    key = load_private_key(config.signing_key_file) if config.signing_key_file else None
+    keys = {key_id(key.public_key()): key.public_key()} if key else {}
+    projection, hub = Projection(config, gateways, keys), Hub(config.streams)
     context = Context(
         config=config,
         clock=clock,
@@ -132,6 +136,7 @@ def build_api(
         projection=projection,
         hub=hub,
         tokens=Tokens(config.tokens),
+        key=key,
     )
     feed = Feed(projection, hub, log=log, clock=clock, health=health, telemetry=telemetry)
     return ApiService(context, feed)

@@ -8,6 +8,7 @@ from dashboards.api.alerts import AlertBook
 from dashboards.api.anomalies import AnomalyBook
 from dashboards.api.devices import DeviceTable
 from dashboards.api.ledger import Account, LedgerView, ledger_view
+from dashboards.api.pulls import PullBook
 from dashboards.api.rollouts import Rollout
 from dashboards.api.sites import Heard, SiteState, SiteView, gateway_state, site_view
 from ingest.contract.events import PlanState
@@ -22,10 +23,12 @@ ACCOUNTS_KEPT = 20_000
 
 
 class TenantView:
-    """One tenant's devices, sites, alerts, rollouts, accounts and anomalies, each bounded in number."""
+    """One tenant's devices, sites, alerts, rollouts, accounts, anomalies and pulled samples, each bounded."""
 
     def __init__(self, tenant: str, config: ApiConfig, gateways: Iterable[tuple[str, str]] = ()) -> None:
         self.tenant = tenant
+        known = list(gateways)
+        self.pulls = PullBook(config.samples_kept_bytes, known)
         self.devices = DeviceTable(config.devices_kept)
         self.alerts = AlertBook(config.alerts_kept)
         self.anomalies = AnomalyBook(config.anomalies_kept)
@@ -33,7 +36,7 @@ class TenantView:
         self._rollouts_kept = config.rollouts_kept
         self._accounts: dict[tuple[str, str, str], Account] = {}
         self._gateways: dict[str, dict[str, Heard]] = {}
-        for site, gateway in gateways:
+        for site, gateway in known:
             self._gateways.setdefault(site, {})[gateway] = Heard(None, 0)
 
     def hear(self, event: GatewayEvent, arrived: int) -> str:
