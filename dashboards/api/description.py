@@ -10,6 +10,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from dashboards.api.plans import NewRollout
 from dashboards.api.problems import PROBLEM, Problem
+from dashboards.api.pull_writer import NewPull
 from dashboards.api.routes.flagger_routes import Hook
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _SCHEMAS = "#/components/schemas/"
 _JSON_BODIES: dict[str, type[msgspec.Struct]] = {
     "/v1/rollouts": NewRollout,
+    "/v1/samples": NewPull,
     "/flagger/confirm": Hook,
     "/flagger/rollback": Hook,
     "/flagger/event": Hook,
