@@ -115,7 +115,7 @@ class Names:
         found = self._placed(SeriesName(device, OVERFLOW_METRIC), for_overflow=True)
         return -1 if found is None else found
 
-    def overflows(self, series: Sequence[int]) -> bool:
+    def overflows(self, series: NDArray[np.int64]) -> bool:
         """Whether one of these is an overflow series."""
         return self.overflowing and bool(self.columns["overflow"][series].any())
 

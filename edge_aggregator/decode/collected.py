@@ -8,27 +8,36 @@ from typing import TYPE_CHECKING, Any
 from edge_aggregator.decode.dead_letters import DeadLetters
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge_aggregator.decode.decoded import AckMessage, StateMessage
     from edge_aggregator.receive.port import Message
     from ingest.contract.reasons import SampleRejection
 
 
 class Collected:
-    """Samples by parts: `series` and `values` one entry a sample; `times`, `arrivals`, `sizes`, `origins` one a part.
+    """Samples by parts: `values` one entry a sample; `series` (int64 ids), `times`, `arrivals`, `origins` one a part.
 
-    A part is what shares one timestamp: a message, or one object of an array.
+    A part is what shares one timestamp: a message, or one object of an array. `numbers`: whether all values are known to
+    be floats.
     """
 
     def __init__(self) -> None:
-        self.series: list[int] = []
+        self.series: list[NDArray[np.int64]] = []
         self.values: list[Any] = []
         self.times: list[int] = []
         self.arrivals: list[int] = []
-        self.sizes: list[int] = []
+        self.numbers = True
         self.origins: list[Message] = []
         self.repeated: list[int] = []
         """Parts of a message whose bytes an earlier part stands for."""
+        self.kept: list[int] = []
+        """Parts of a message that the broker had kept: no sign of life."""
         self.heard: set[int] = set()
+        """Devices heard beside those of all other parts."""
         self.ahead: dict[int, int] = {}
         self.rejected: Counter[str] = Counter()
         self.events_rejected: Counter[str] = Counter()
@@ -36,13 +45,13 @@ class Collected:
         self.dead = DeadLetters()
         self.newest = 0
 
-    def part(self, message: Message, at: int, ts: int, series: list[int], values: list[Any]) -> None:
+    def part(self, message: Message, at: int, ts: int, series: NDArray[np.int64], values: Iterable[Any]) -> None:
         """Take samples that share a timestamp."""
-        self.series.extend(series)
+        self.series.append(series)
         self.values.extend(values)
+        self.numbers = False
         self.times.append(ts)
         self.arrivals.append(at)
-        self.sizes.append(len(series))
         self.origins.append(message)
 
     def reject(self, message: Message, at: int, reason: SampleRejection, detail: str, samples: int = 1) -> None:

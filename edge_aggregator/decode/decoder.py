@@ -63,8 +63,12 @@ def _read_telemetry(message: Message, at: int, place: Place, tables: Tables, int
     if device is None:
         into.reject(message, at, SampleRejection.TOO_MANY_SERIES, "there are too many devices")
         return
+    parts = len(into.times)
+    into.arrivals.extend([at] * (parts - len(into.arrivals)))
     read_unusual(Origin(message, device, at), tables, into)
-    if not message.retain:
+    if message.retain:
+        into.kept.extend(range(parts, len(into.times)))
+    else:
         into.heard.add(device)
 
 

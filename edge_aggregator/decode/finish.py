@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GREATEST = 1e150
 """Greater values would have an infinite square."""
 _FAR = 1 << 53
+_NO_SERIES = np.empty(0, np.int64)
 
 # What is written last counts when several reasons apply.
 _REASONS = (
@@ -33,10 +34,11 @@ _REASONS = (
 
 def finish(found: Collected, tables: Tables) -> Decoded:
     """Check what was collected and sort it by series; what is refused is counted with its reason."""
-    values, not_numbers = _numbers(found.values)
+    values, not_numbers = _numbers(found)
     times, faults = _times(found, tables)
-    sizes = np.array(found.sizes, np.int64)
-    series, ts = np.array(found.series, np.int64), np.repeat(times, sizes)
+    sizes = np.fromiter(map(len, found.series), np.int64, len(found.series))
+    series, ts = np.concatenate([_NO_SERIES, *found.series]), np.repeat(times, sizes)
+    device = _devices(series, sizes, tables)
     beyond = ~(np.abs(values) <= GREATEST)  # true for NaN as well
     if beyond.any() or not_numbers.any() or faults.old.any() or faults.negative.any():
         masks = (
@@ -46,32 +48,48 @@ def finish(found: Collected, tables: Tables) -> Decoded:
             np.repeat(faults.negative, sizes),
             not_numbers,
         )
-        refused = _refuse(masks, sizes, found)
+        refused = _refuse(masks, series, sizes, found)
         series, ts, values = series[~refused], ts[~refused], values[~refused]
     skewed = int(sizes[faults.held].sum())
-    admitted = admit(_sorted(series, ts, values), _sent(found, sizes, tables), found.newest, tables.names, tables.rates)
+    admitted = admit(
+        _sorted(series, ts, values), _sent(found, device, tables), found.newest, tables.names, tables.rates
+    )
     found.rejected.update(admitted.rejected)
-    return Decoded(admitted.samples, _notes(found, skewed, admitted.overflowed))
+    return Decoded(admitted.samples, _notes(found, _heard(found, device), skewed, admitted.overflowed))
 
 
-def _sent(found: Collected, sizes: NDArray[np.int64], tables: Tables) -> NDArray[np.float64]:
-    # Payload bytes by device; a payload in which nothing was good counts for nobody.
-    size = np.array([len(origin.payload) for origin in found.origins], np.float64)
-    size[found.repeated] = 0.0
+def _devices(series: NDArray[np.int64], sizes: NDArray[np.int64], tables: Tables) -> NDArray[np.int64]:
+    """The device of each part, shape (parts,); -1 for one in which nothing was good."""
+    device = np.full(len(sizes), -1, np.int64)
     firsts = (np.cumsum(sizes) - sizes)[sizes > 0]
-    device = tables.names.columns["device"][np.array(found.series, np.int64)[firsts]]
-    return np.bincount(device, weights=size[sizes > 0], minlength=len(tables.names.devices)).astype(np.float64)
+    device[sizes > 0] = tables.names.columns["device"][series[firsts]]
+    return device
 
 
-def _numbers(values: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    # numpy would make numbers of "12.5" and true without a word, so the types are looked at first.
+def _heard(found: Collected, device: NDArray[np.int64]) -> list[int]:
+    alive = np.bincount(np.delete(device, found.kept) + 1)
+    alive[:1] = 0
+    heard: list[int] = (np.flatnonzero(alive) - 1).tolist()
+    return sorted(found.heard.union(heard)) if found.heard else heard
+
+
+def _sent(found: Collected, device: NDArray[np.int64], tables: Tables) -> NDArray[np.float64]:
+    # Payload bytes by device; a payload in which nothing was good counts for nobody.
+    size = np.array([len(payload) for _, payload, _ in found.origins], np.float64)
+    size[found.repeated] = 0.0
+    return np.bincount(device + 1, weights=size, minlength=len(tables.names.devices) + 1)[1:].astype(np.float64)
+
+
+def _numbers(found: Collected) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    values = found.values
     bad = np.zeros(len(values), np.bool_)
-    if not set(map(type, values)) <= set(NUMBERS):
+    # numpy would make numbers of "12.5" and true without a word, so the types are looked at first.
+    if not found.numbers and not set(map(type, values)) <= set(NUMBERS):
         for index, value in enumerate(values):
             if type(value) not in NUMBERS:
                 values[index], bad[index] = 0.0, True
     # Adding zero turns -0.0 into 0.0, so that equal numbers have equal bits.
-    return np.array(values, np.float64) + 0.0, bad
+    return np.fromiter(values, np.float64, len(values)) + 0.0, bad
 
 
 class _Faults(NamedTuple):
@@ -94,15 +112,16 @@ def _times(found: Collected, tables: Tables) -> tuple[NDArray[np.int64], _Faults
 
 
 def _hold(times: NDArray[np.int64], held: NDArray[np.bool_], found: Collected, tables: Tables) -> None:
-    firsts = np.cumsum(found.sizes, dtype=np.int64) - np.array(found.sizes, np.int64)
     for part in np.flatnonzero(held).tolist():
-        if found.sizes[part]:
-            device = tables.names.series[found.series[firsts[part]]].device
+        if len(found.series[part]):
+            device = tables.names.series[found.series[part][0]].device
             found.ahead[device] = max(int(times[part]) - found.arrivals[part], found.ahead.get(device, 0))
             times[part] = tables.give_time(device, found.arrivals[part])
 
 
-def _refuse(masks: tuple[NDArray[np.bool_], ...], sizes: NDArray[np.int64], found: Collected) -> NDArray[np.bool_]:
+def _refuse(
+    masks: tuple[NDArray[np.bool_], ...], series: NDArray[np.int64], sizes: NDArray[np.int64], found: Collected
+) -> NDArray[np.bool_]:
     reasons = np.zeros(len(masks[0]), np.int8)
     for code, mask in enumerate(masks, start=1):
         reasons[mask] = code
@@ -113,7 +132,7 @@ def _refuse(masks: tuple[NDArray[np.bool_], ...], sizes: NDArray[np.int64], foun
     parts, firsts = np.unique(np.repeat(np.arange(len(sizes)), sizes)[bad], return_index=True)
     for part, first in zip(parts.tolist(), bad[firsts].tolist(), strict=True):
         reason = _REASONS[reasons[first] - 1].value
-        found.dead.add(found.origins[part], reason, f"series {found.series[first]}", found.arrivals[part])
+        found.dead.add(found.origins[part], reason, f"series {series[first]}", found.arrivals[part])
     return reasons > 0
 
 
@@ -123,7 +142,7 @@ def _sorted(series: NDArray[np.int64], ts: NDArray[np.int64], value: NDArray[np.
     return Samples(series[order], ts[order], value[order])
 
 
-def _notes(found: Collected, skewed: int, overflowed: dict[str, int]) -> Notes:
+def _notes(found: Collected, heard: list[int], skewed: int, overflowed: dict[str, int]) -> Notes:
     return Notes(
         taken=found.newest,
         rejected=dict(found.rejected),
@@ -131,7 +150,7 @@ def _notes(found: Collected, skewed: int, overflowed: dict[str, int]) -> Notes:
         skewed=skewed,
         ahead=dict(found.ahead),
         overflowed=overflowed,
-        heard=sorted(found.heard),
+        heard=heard,
         dead=found.dead.kept,
         messages=found.events,
     )

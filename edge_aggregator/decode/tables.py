@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from edge_aggregator.decode.layout import Layouts, Way
 from edge_aggregator.quotas.config import QuotaConfig
 from edge_aggregator.quotas.rates import Rates
 from ingest.contract.topics import read_device_topic
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge_aggregator.names import Names
 
 _MOST_PLACES = 65_536
@@ -17,6 +22,7 @@ _MOST_SHAPE_IDS = 1_000_000
 _MOST_IDS_PER_SHAPE = 1024
 _MOST_AHEAD_MS = 60_000
 _MOST_OVERFLOWING_IDS = 50_000
+_TIMES_MET = 4
 
 
 class Channel(StrEnum):
@@ -42,7 +48,7 @@ class Shape(NamedTuple):
     """What all messages of one topic with the same metric names share."""
 
     device: int
-    series: list[int]
+    series: NDArray[np.int64]
 
 
 class Limits(NamedTuple):
@@ -60,6 +66,9 @@ class Tables:
         self.names, self.limits = names, limits
         self.rates = rates or Rates(QuotaConfig())
         self.shapes: dict[tuple[str, ...], Shape] = {}
+        self.ways: dict[str, Way] = {}
+        """By topic: how its messages are read without a dictionary, as long as they keep their layout."""
+        self._layouts, self._met = Layouts(), Counter[str]()
         self._shape_ids = 0
         self._overflowing: list[tuple[str, ...]] = []
         self._overflowing_ids = 0
@@ -82,8 +91,23 @@ class Tables:
     def forget_shapes(self) -> None:
         """Begin the cache of shapes anew: series may have lost or got a place."""
         self.shapes.clear()
+        self.ways.clear()
+        self._layouts.clear()
+        self._met.clear()
         self._overflowing.clear()
         self._shape_ids = self._overflowing_ids = 0
+
+    def met(self, topic: str, names: tuple[str, ...], shape: Shape) -> None:
+        """A message of a known shape was read; one that comes again and again gets a way of its own."""
+        self._met[topic] += 1
+        if self._met[topic] % _TIMES_MET:
+            return
+        if len(self._met) > _MOST_PLACES:
+            self._met.clear()
+            self.ways.clear()
+        read = self._layouts.reader(names)
+        if read is not None:
+            self.ways[topic] = Way(read, shape.series)
 
     def _make_room_for_overflow(self, key: tuple[str, ...], ids: int) -> None:
         # A device that makes up names without end must not push the shapes of its neighbours out.
@@ -91,6 +115,7 @@ class Tables:
         if self._overflowing_ids > _MOST_OVERFLOWING_IDS:
             for known in self._overflowing:
                 self.shapes.pop(known, None)
+                self.ways.pop(known[0], None)
             self._shape_ids -= self._overflowing_ids - ids
             self._overflowing.clear()
             self._overflowing_ids = ids

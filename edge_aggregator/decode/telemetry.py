@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import orjson
+from msgspec.structs import astuple
 
+from edge_aggregator.decode.layout import REFUSED
 from edge_aggregator.decode.tables import Shape
 from edge_aggregator.names import OVERFLOW_METRIC, SeriesName
 from edge_aggregator.receive.port import Message  # noqa: TC001 - a field of a NamedTuple
@@ -15,6 +18,8 @@ from ingest.contract.reasons import SampleRejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from edge_aggregator.decode.collected import Collected
     from edge_aggregator.decode.tables import Tables
@@ -26,38 +31,61 @@ _MOST_FLOAT_TS = float(1 << 62)
 def read_messages(
     messages: Sequence[Message], at: int, tables: Tables, into: Collected, other: Callable[[Message], None]
 ) -> None:
-    """Take what has a shape that is known, the hot path; what needs a closer look is given to `other`, in its turn.
+    """Take what is laid out as its topic's messages always are, the hot path; the rest is looked at more closely.
 
-    The types and ranges of the values are checked for all samples at once when the columns are made.
+    The ranges of the values are checked for all samples at once when the columns are made.
     """
-    shapes, loads, most = tables.shapes, orjson.loads, tables.limits.payload_bytes
+    ways, most = tables.ways, tables.limits.payload_bytes
+    series, times, origins, values = into.series.append, into.times.append, into.origins.append, into.values.extend
     for message in messages:
         topic, payload, retain = message
+        way = ways.get(topic)
+        if way is None or retain or len(payload) > most:
+            read_known(message, at, tables, into, other)
+            continue
         try:
-            document = loads(payload) if len(payload) <= most and not retain else None
-        except orjson.JSONDecodeError:
-            document = None
-        if type(document) is not dict:
-            other(message)
+            reading = way.read(payload)
+        except REFUSED:
+            del ways[topic]
+            read_known(message, at, tables, into, other)
             continue
-        metrics = document.get("metrics")
-        if type(metrics) is dict:
-            ts = document.get("ts")
-        else:
-            metrics, ts = document, document.pop("ts", None)
-        shape = shapes.get((topic, *metrics))
-        if shape is None or (ts is not None and type(ts) is not int):
-            other(message)
-            continue
-        device, series = shape
-        into.series.extend(series)
-        into.values.extend(metrics.values())
-        into.times.append(tables.give_time(device, at) if ts is None else ts)
-        into.sizes.append(len(series))
-        into.origins.append(message)
-        into.heard.add(device)
-    # Parts that `other` took have their arrival already; all of this call's are equal.
+        series(way.series)
+        values(astuple(reading.metrics))
+        times(reading.ts)
+        origins(message)
+    # Parts that were looked at more closely have their arrival already; all of this call's are equal.
     into.arrivals.extend([at] * (len(into.times) - len(into.arrivals)))
+
+
+def read_known(message: Message, at: int, tables: Tables, into: Collected, other: Callable[[Message], None]) -> None:
+    """Take a message that has a shape which is known; what has none is given to `other`, in its turn."""
+    topic, payload, retain = message
+    try:
+        document = orjson.loads(payload) if len(payload) <= tables.limits.payload_bytes and not retain else None
+    except orjson.JSONDecodeError:
+        document = None
+    if type(document) is not dict:
+        other(message)
+        return
+    metrics, ts, laid_out = _opened(document)
+    shape = tables.shapes.get((topic, *metrics))
+    if shape is None or (ts is not None and type(ts) is not int):
+        other(message)
+        return
+    if laid_out:
+        tables.met(topic, tuple(metrics), shape)
+    time = tables.give_time(shape.device, at) if ts is None else ts
+    into.arrivals.extend([at] * (len(into.times) - len(into.arrivals)))
+    into.part(message, at, time, shape.series, metrics.values())
+    into.heard.add(shape.device)
+
+
+def _opened(document: dict[str, Any]) -> tuple[dict[str, Any], Any, bool]:
+    """Metrics, timestamp, and whether the document may have a layout."""
+    metrics = document.get("metrics")
+    if type(metrics) is dict:
+        return metrics, document.get("ts"), len(document) == len(("ts", "metrics"))
+    return document, document.pop("ts", None), False
 
 
 class Origin(NamedTuple):
@@ -107,14 +135,16 @@ def _read_object(item: dict[str, Any], origin: Origin, tables: Tables, into: Col
     key = (message.topic, *metrics)
     shape = tables.shapes.get(key)
     if shape is not None:
-        into.part(message, at, time, shape.series, list(metrics.values()))
+        into.part(message, at, time, shape.series, metrics.values())
         return
     series = _take_each(metrics, time, origin, tables, into)
     if len(series) == len(metrics):
         tables.remember(key, Shape(device, series))
 
 
-def _take_each(metrics: dict[str, Any], time: int, origin: Origin, tables: Tables, into: Collected) -> list[int]:
+def _take_each(
+    metrics: dict[str, Any], time: int, origin: Origin, tables: Tables, into: Collected
+) -> NDArray[np.int64]:
     message, device, at = origin
     series, values = [], []
     for name, value in metrics.items():
@@ -124,8 +154,9 @@ def _take_each(metrics: dict[str, Any], time: int, origin: Origin, tables: Table
         else:
             series.append(found)
             values.append(value)
-    into.part(message, at, time, series, values)
-    return series
+    taken = np.array(series, np.int64)
+    into.part(message, at, time, taken, values)
+    return taken
 
 
 def _series(device: int, name: str, value: Any, tables: Tables) -> int | SampleRejection:

@@ -38,14 +38,14 @@ messages = st.lists(st.tuples(st.sampled_from(["d", "e"]), documents), max_size=
 
 
 @settings(deadline=None)
-@given(messages, st.integers(1, 3))
+@given(messages, st.integers(1, 6))
 def test_decoding_equals_a_naive_reader(sent: list[tuple[str, Any]], rounds: int) -> None:
     dictionary = Names(Widths(10_000), max_devices=9, max_series=99)
     tables = Tables(SITE, dictionary, Limits(1 << 20, TOLERANCE_MS, MAX_AGE_MS))
-    payloads = [
-        Message(device_topic(SITE, device, "telemetry"), json.dumps(d).encode(), retain=False) for device, d in sent
-    ]
-    for _ in range(rounds):  # from the second round on the shapes are known
+    payloads = _messages(sent)
+    for _ in range(
+        rounds
+    ):  # from the second round on the shapes are known, from the fifth on what is laid out is read directly
         decoded = decode([Taken(T0, payloads)], tables)
     good, bad = _naive(sent)
     found: Counter[tuple[str, str, float]] = Counter()
@@ -56,6 +56,40 @@ def test_decoding_equals_a_naive_reader(sent: list[tuple[str, Any]], rounds: int
     assert found == good
     assert decoded.notes.rejected == {reason: count for reason, count in bad.items() if count}
     assert decoded.samples.series.tolist() == sorted(decoded.samples.series.tolist())
+
+
+laid_out = st.builds(
+    lambda ts, first, second, third, more: {"ts": ts, "metrics": {"a": first, "b": second, "c": third} | more},
+    times,
+    values,
+    values,
+    values,
+    st.dictionaries(names, values, max_size=1),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["d", "e"]), laid_out | objects), min_size=1, max_size=8), st.booleans())
+def test_a_topic_read_by_its_layout_takes_and_refuses_as_any_other(
+    sent: list[tuple[str, Any]],
+    known: bool,  # noqa: FBT001 - hypothesis draws it
+) -> None:
+    dictionary = Names(Widths(10_000), max_devices=9, max_series=99)
+    tables = Tables(SITE, dictionary, Limits(1 << 20, TOLERANCE_MS, MAX_AGE_MS))
+    usual = [("d", {"ts": T0, "metrics": {"a": 1, "b": 2.5, "c": -3}})] * (8 if known else 0)
+    decode([Taken(T0, _messages(usual))], tables)
+    assert bool(tables.ways) is known
+    decoded = decode([Taken(T0, _messages(sent))], tables)
+    good, bad = _naive(sent)
+    assert len(decoded.samples.series) == good.total()
+    assert sorted(decoded.samples.value.tolist()) == sorted(value for *_, value in good.elements())
+    assert decoded.notes.rejected == {reason: count for reason, count in bad.items() if count}
+
+
+def _messages(sent: list[tuple[str, Any]]) -> list[Message]:
+    return [
+        Message(device_topic(SITE, device, "telemetry"), json.dumps(d).encode(), retain=False) for device, d in sent
+    ]
 
 
 def _naive(sent: list[tuple[str, Any]]) -> tuple[Counter[tuple[str, str, float]], Counter[str]]:

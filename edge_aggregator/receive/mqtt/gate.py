@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from edge_aggregator.receive.port import Intake
 
 
-INTAKE, QUIET, SHARE, WRITING = "intake", "quiet", "share", "writing"
+INTAKE, QUIET, SHARE, WRITING, PACING = "intake", "quiet", "share", "writing", "pacing"
+_BRIEF = frozenset({WRITING, PACING})
 
 
 class ReadGate:
@@ -39,7 +40,7 @@ class ReadGate:
 
     def deaf(self) -> bool:
         """Whether it is our own doing that nothing is read."""
-        return bool(self._reasons - {WRITING})
+        return bool(self._reasons - _BRIEF)
 
     def heed_room(self) -> None:
         """Stop reading while the intake has no room."""

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from edge_aggregator.receive.mqtt.gate import ReadGate
+from edge_aggregator.receive.mqtt.gate import PACING, ReadGate
 from edge_aggregator.receive.mqtt.session import Phase
 from edge_aggregator.receive.port import Arrival
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 READ_BYTES = 64 * 1024
 _LONG_PAUSE_S = 5.0  # a longer pause of the reads counts as being cut off
 _FAREWELL_S = 1.0
+_PACE_S = 0.005
+"""How long a busy connection gathers for its next read: a read costs as much as ten messages."""
+_BUSY_WINDOW = 1_000
+"""A broker that waits after fewer messages is read without a pause."""
 
 
 class BrokerLink(asyncio.BufferedProtocol):
@@ -40,6 +44,7 @@ class BrokerLink(asyncio.BufferedProtocol):
         self._window, self._counters = window, counters
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._unacknowledged = 0
+        self._read_at = 0.0
         self._leaving = False
         self._transport: asyncio.Transport | None = None
         self.gate: ReadGate | None = None
@@ -68,7 +73,15 @@ class BrokerLink(asyncio.BufferedProtocol):
             self._counters["granted_qos0"] += self.session.granted_qos0
         if read.messages or read.oversized:
             self._offer(read)
+            self._pace(nbytes, now)
         self._flush()
+
+    def _pace(self, nbytes: int, now: float) -> None:
+        busy = now - self._read_at < 2 * _PACE_S
+        self._read_at = now
+        if busy and nbytes < READ_BYTES and self._window >= _BUSY_WINDOW and self.gate:
+            self.gate.hold(PACING)
+            asyncio.get_running_loop().call_later(_PACE_S, self.gate.release, PACING)
 
     def _offer(self, read: Read) -> None:
         owed = read.owed()
