@@ -9,6 +9,7 @@ import msgspec
 from edge_aggregator.quotas.config import QuotaConfig
 from edge_aggregator.receive.config import BrokerConfig, ListenerConfig
 from edge_aggregator.recorder.config import RecorderConfig
+from edge_aggregator.rules.config import AlarmsConfig, RuleConfig, check_rules
 from ingest.contract.topics import is_name
 
 _MIB = 1024 * 1024
@@ -74,6 +75,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_series: int = 100_000
     max_devices: int = 10_000
     quotas: QuotaConfig = QuotaConfig()
+    rules: list[RuleConfig] = []
+    alarms: AlarmsConfig = AlarmsConfig()
 
     journal_bytes: int = 2048 * _MIB
     journal_file_bytes: int = 64 * _MIB
@@ -90,6 +93,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         self._check_names()
         self._check_times()
         self._check_sizes()
+        check_rules(self.rules)
 
     def _check_names(self) -> None:
         for field in ("tenant", "site", "gateway"):

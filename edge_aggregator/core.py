@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge_aggregator.recorder.answers import Answer, Answers
     from edge_aggregator.recorder.table import OpenRequest
     from edge_aggregator.rooms import Rooms
+    from edge_aggregator.rules.queue import Notification, Target
     from ingest.contract.records import Record
     from ingest.contract.requests import SampleRequest
     from ingest.runtime.telemetry import Telemetry
@@ -40,6 +41,9 @@ class Standing(NamedTuple):
     series: int
     clocks: dict[float, int]
     """Quantiles of how far devices' clocks are ahead (ms), by level."""
+
+    alarms: dict[tuple[str, str], int]
+    alarms_dropped: dict[str, int]
 
 
 class Core:
@@ -125,6 +129,15 @@ class Core:
         """The newest timestamp (ms) that the journal has forgotten; -1 without any."""
         return self._rooms.saved.evicted_until
 
+    def alarms_waiting(self, target: Target) -> list[Notification]:
+        """What the site is to hear next of its alarms."""
+        return self._rooms.state.alarm_queue.head(target)
+
+    def alarm_told(self, notification: Notification) -> None:
+        """It has arrived, or never will."""
+        with self._rooms.state.transaction():
+            self._rooms.state.alarm_queue.remove(notification)
+
     def standing(self) -> Standing:
         """For metrics and status."""
         rooms = self._rooms
@@ -138,6 +151,8 @@ class Core:
             dict(rooms.desk.rejected),
             rooms.names.places.total,
             rooms.registry.clocks.distribution(),
+            dict(rooms.alarms.book.counts()),
+            dict(rooms.state.alarm_queue.dropped),
         )
 
     def close(self) -> None:

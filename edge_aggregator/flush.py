@@ -14,6 +14,7 @@ from ingest.contract.events import DeviceState, GatewayEvent
 
 if TYPE_CHECKING:
     from edge_aggregator.rooms import Rooms
+    from edge_aggregator.rules.alarm import Alarm
     from edge_aggregator.windows.rollups import Settled
     from ingest.contract.events import DeviceEvent
     from ingest.runtime.telemetry import Telemetry
@@ -44,6 +45,7 @@ class _Work(NamedTuple):
     events: list[DeviceEvent]
     heartbeat: bool
     pending: Pending
+    alarms: list[Alarm]
 
 
 def flush(rooms: Rooms, moment: Moment, telemetry: Telemetry) -> Flushed | None:
@@ -74,7 +76,8 @@ def _gather(rooms: Rooms, moment: Moment) -> _Work:
     settled = settle(closing, Ground(rooms.journal, rooms.position, rooms.names), past)
     pending, rooms.pending = rooms.pending, Pending()
     due = abs(moment.now - rooms.heartbeat_at) >= rooms.heartbeat_ms  # a clock that jumps back must not silence it
-    return _Work(settled, rooms.registry.tick(moment.now, moment.listened), due, pending)
+    events = rooms.registry.tick(moment.now, moment.listened)
+    return _Work(settled, events, due, pending, rooms.alarms.book.step(settled.rollups, events))
 
 
 def _worth_it(rooms: Rooms, work: _Work, now: int) -> bool:
@@ -82,6 +85,8 @@ def _worth_it(rooms: Rooms, work: _Work, now: int) -> bool:
         rooms.position > rooms.saved.processed
         or work.heartbeat
         or bool(work.events)
+        or bool(work.alarms)
+        or rooms.alarms.waiting()
         or work.settled.anything()
         or bool(rooms.refused)
         or bool(rooms.state.commands.expired(now))
@@ -96,6 +101,7 @@ def _write(rooms: Rooms, work: _Work, moment: Moment, trace: str) -> Eviction:
             state.outbox.put(Kind.EVENT, now, rooms.records.device(event, trace))
         rooms.desk.answer(work.pending.acks)
         rooms.desk.expire(now)
+        rooms.alarms.write(work.alarms, now)
         for letter in work.pending.dead:
             state.outbox.put(Kind.DEAD_LETTER, now, rooms.records.dead_letter(letter, trace))
         if work.heartbeat:

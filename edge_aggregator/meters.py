@@ -41,6 +41,10 @@ class Meters:
         for reason, count in flushed.pending.overflowed.items():
             self._add(names.EDGE_OVERFLOW, count, reason=reason)
         self._count_rejected_answers(standing.answers_rejected)
+        for target, count in standing.alarms_dropped.items():
+            told = self._told.setdefault("alarms dropped", Counter())
+            self._add(names.EDGE_ALARM_DELIVERIES, count - told[(target,)], target=target, outcome="dropped")
+            told[(target,)] = count
         self._standing_gauges(standing)
 
     def committed(self, seconds: float, messages: Iterable[tuple[str, int]]) -> None:
@@ -57,6 +61,8 @@ class Meters:
         self._telemetry.gauge(names.EDGE_SERIES, standing.series)
         for level, ahead in standing.clocks.items():
             self._telemetry.gauge(names.EDGE_CLOCKS, ahead / 1000, quantile=f"{level:g}")
+        for (rule, alarm_state), count in standing.alarms.items():
+            self._telemetry.gauge(names.EDGE_ALARMS, count, rule=rule, state=alarm_state)
         for state in DeviceState:
             self._telemetry.gauge(names.EDGE_DEVICES, standing.devices.get(state.value, 0), state=state.value)
 

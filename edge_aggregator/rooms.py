@@ -28,6 +28,8 @@ from edge_aggregator.quotas.rates import Rates
 from edge_aggregator.quotas.sweep import Sweeper
 from edge_aggregator.recorder.answers import Answers
 from edge_aggregator.recorder.clerk import Clerk
+from edge_aggregator.rules.book import RuleBook
+from edge_aggregator.rules.desk import AlarmDesk
 from edge_aggregator.state import Progress, State
 from edge_aggregator.storage import Storage, fatal
 from edge_aggregator.widths import Widths
@@ -72,6 +74,7 @@ class Rooms:
     journaled: int
     heartbeat_ms: int
     sweeper: Sweeper
+    alarms: AlarmDesk
     offenders: Offenders
     heartbeat_at: int = 0
     pending: Pending = field(default_factory=Pending)
@@ -110,6 +113,7 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
     registry, windows = _registry(config, site, names, devices, saved), _windows(config, names, saved)
     records, origin = Records(site, state.boot, saved.events), Origin(*site, state.boot)
     answers = Answers(origin, names)
+    book = RuleBook(names, registry, config.rules, state.alarms.load())
     return Rooms(
         lock=lock,
         site=site,
@@ -132,6 +136,7 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
         journaled=saved.journaled,
         heartbeat_ms=milliseconds(config.heartbeat_s),
         sweeper=Sweeper(config.quotas),
+        alarms=AlarmDesk(site, book, state, config.alarms),
         offenders=Offenders(saved.offenders),
     )
 

@@ -19,6 +19,7 @@ from edge_aggregator.receive.mqtt.listener import MqttListener
 from edge_aggregator.receive.mqtt.reader import MqttReader
 from edge_aggregator.recorder.recorder import Recorder
 from edge_aggregator.rooms import open_rooms
+from edge_aggregator.rules.service import AlarmDelivery
 from edge_aggregator.storage import Storage
 from edge_aggregator.thread import OneThread
 from ingest.contract.commands import key_id
@@ -135,7 +136,12 @@ class EdgeService:
             commit_samples=config.commit_samples,
             interval_s=config.commit_interval_s,
         )
-        forwarder = self._forwarder(core)
+        forwarder, alarms = self._forwarder(core), self._alarms(core)
+
+        def flushed() -> None:
+            forwarder.more.set()
+            alarms.more()
+
         meters = Meters(has.telemetry)
         meters.begin(await self._thread.run(core.standing))
         pipeline = Pipeline(
@@ -146,10 +152,10 @@ class EdgeService:
             clock=has.clock,
             meters=meters,
             flush_s=config.flush_interval_s,
-            flushed=forwarder.more.set,
+            flushed=flushed,
         )
         inward = [*(receiver.run(intake) for receiver in self.receivers), *self._commands(core, forwarder)]
-        inward += self._recorder(core, forwarder)
+        inward += [*self._recorder(core, forwarder), alarms.run()]
         await self._until_drained(pipeline, forwarder, inward)
 
     async def _until_drained(
@@ -177,6 +183,14 @@ class EdgeService:
         has = self._has
         part = f"{self.name} forward"
         return Forwarder(core, self._thread, has.log, self._signer, clock=has.clock, health=has.health, part=part)
+
+    def _alarms(self, core: Core) -> AlarmDelivery:
+        has, config = self._has, self._has.config
+        delivery = AlarmDelivery(
+            core, self._thread, self._downlink, config.site, clock=has.clock, telemetry=has.telemetry
+        )
+        delivery.configure(config.alarms)
+        return delivery
 
     def _commands(self, core: Core, forwarder: Forwarder) -> list[Coroutine[Any, Any, None]]:
         has, config = self._has, self._has.config

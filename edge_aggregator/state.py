@@ -18,6 +18,10 @@ from edge_aggregator.outbox.revisions import SCHEMA as REVISIONS_SCHEMA
 from edge_aggregator.outbox.revisions import Revisions
 from edge_aggregator.recorder.table import SCHEMA as REQUESTS_SCHEMA
 from edge_aggregator.recorder.table import RequestTable
+from edge_aggregator.rules.alarm import SCHEMA as ALARMS_SCHEMA
+from edge_aggregator.rules.alarm import AlarmTable
+from edge_aggregator.rules.queue import SCHEMA as ALARM_QUEUE_SCHEMA
+from edge_aggregator.rules.queue import AlarmQueue
 from edge_aggregator.storage import StorageFailedError, fatal, with_sum, without_sum
 
 if TYPE_CHECKING:
@@ -47,6 +51,8 @@ CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, device INTEGER NOT NU
     + REVISIONS_SCHEMA
     + COMMANDS_SCHEMA
     + REQUESTS_SCHEMA
+    + ALARMS_SCHEMA
+    + ALARM_QUEUE_SCHEMA
 )
 _LABELS = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
 
@@ -91,6 +97,7 @@ class State:
             self.boot = self._boot()
             self.outbox, self.revisions, self.commands = Outbox(self._db), Revisions(self._db), CommandTable(self._db)
             self.requests = RequestTable(self._db)
+            self.alarms, self.alarm_queue = AlarmTable(self._db), AlarmQueue(self._db)
         self._saved_series = self._saved_devices = 0
 
     @contextmanager

@@ -9,6 +9,7 @@ import apsw
 import msgspec
 
 from edge_aggregator.ledger import Totals
+from edge_aggregator.rules.alarm import Alarm, AlarmTable
 from edge_aggregator.state import FILE_NAME, read_progress
 from edge_aggregator.storage import BUSY_MS
 
@@ -37,6 +38,8 @@ class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
     devices: int
     series: int
     journal_bytes: int
+    alarms: list[Alarm]
+    """Those that are pending or firing, the ones that changed last first."""
     over_quota: dict[str, int]
     """Samples in overflow series, by device: those with the most."""
 
@@ -77,9 +80,14 @@ def _read(db: apsw.Connection, data_dir: Path) -> EdgeStatus:
         commands_waiting=_count(db, "SELECT count(*) FROM commands WHERE status IN ('waiting', 'accepted')"),
         devices=_count(db, "SELECT count(*) FROM devices"),
         series=_count(db, "SELECT count(*) FROM series"),
+        alarms=_alarms(db),
         over_quota=progress.offenders,
         journal_bytes=sum(_size(file) for file in (data_dir / "journal").glob("journal-*")),
     )
+
+
+def _alarms(db: apsw.Connection) -> list[Alarm]:
+    return sorted(AlarmTable(db).load(), key=lambda alarm: -alarm.at)
 
 
 def _count(db: apsw.Connection, query: str) -> int:

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from compose.cli.ending import REFUSED, refuse
-from compose.processes.check import load_process
+from compose.processes.check import load_process, warnings
 from compose.processes.config import KINDS, Process
 from ingest.runtime.config import ConfigError
 
@@ -52,7 +52,7 @@ def init(kind: str) -> None:
 @click.command()
 @KIND
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help='One JSON object: {"ok", "error"}.')
+@click.option("--json", "as_json", is_flag=True, help='One JSON object: {"ok", "error", "warnings"}.')
 def check(kind: str, path: Path, *, as_json: bool) -> None:
     """Validate a configuration file without starting anything; exit code 2 when it is wrong.
 
@@ -63,14 +63,16 @@ def check(kind: str, path: Path, *, as_json: bool) -> None:
       tidegate check edge edge.toml
     """
     try:
-        load_process(path, KINDS[kind])
+        found = list(warnings(load_process(path, KINDS[kind])))
     except ConfigError as error:
         if not as_json:
             refuse(str(error))
-        click.echo(_json(str(error)))
+        click.echo(_json(str(error), []))
         sys.exit(REFUSED)
-    click.echo(_json("") if as_json else f"{path}: good")
+    for warning in [] if as_json else found:
+        click.echo(f"{path}: warning: {warning}", err=True)
+    click.echo(_json("", found) if as_json else f"{path}: good")
 
 
-def _json(error: str) -> str:
-    return msgspec.json.encode({"ok": not error, "error": error}).decode()
+def _json(error: str, found: list[str]) -> str:
+    return msgspec.json.encode({"ok": not error, "error": error, "warnings": found}).decode()

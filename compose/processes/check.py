@@ -59,6 +59,14 @@ def problems(config: Process) -> Iterator[str]:
         yield from _lines(lambda: _check_observe(config.observe))
 
 
+def warnings(config: Process) -> Iterator[str]:
+    """What may be meant, but probably is not; nothing is refused for it."""
+    if isinstance(config, EdgeProcess):
+        from edge_aggregator.rules.unmatched import unmatched  # noqa: PLC0415 - only an edge has rules
+
+        yield from unmatched(config.edge.rules, Path(config.edge.data_dir))
+
+
 def _lines(check: Callable[[], None]) -> Sequence[str]:
     try:
         check()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_aggregator.decode.tables import Place, Tables
 
 _EVENT_CHANNELS = (Channel.STATE, Channel.ACK)
+_OURS = (Channel.COMMAND, Channel.ALARM)
 
 
 class Taken(NamedTuple):
@@ -44,7 +45,7 @@ def decode(taken: Iterable[Taken], tables: Tables) -> Decoded:
 
 def _read_other(at: int, tables: Tables, into: Collected, message: Message) -> None:
     place = tables.place(message.topic)
-    if place.channel is Channel.COMMAND:
+    if place.channel in _OURS:
         return
     if place.channel is Channel.UNKNOWN:
         into.reject(message, at, SampleRejection.UNKNOWN_TOPIC, message.topic)
@@ -99,7 +100,7 @@ def _too_large(message: Message, at: int, place: Place, into: Collected) -> None
     detail = f"{len(message.payload)} bytes" if message.payload else "skipped by the receiver"
     if place.channel in _EVENT_CHANNELS or place.foreign_event:
         _reject_event(message, at, EventRejection.TOO_LARGE, detail, into)
-    elif place.channel is not Channel.COMMAND:
+    elif place.channel not in _OURS:
         into.reject(message, at, SampleRejection.TOO_LARGE, detail)
 
 

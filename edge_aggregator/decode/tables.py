@@ -32,6 +32,7 @@ class Channel(StrEnum):
     STATE = "state"
     ACK = "ack"
     COMMAND = "command"  # our own, come back through a wide subscription
+    ALARM = "alarm"  # our own as well
     FOREIGN = "foreign"
     UNKNOWN = "unknown"
 

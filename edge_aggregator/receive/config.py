@@ -65,6 +65,8 @@ class ListenerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_connections: int = 1024
     connect_timeout_s: float = 10.0
     command_timeout_s: float = 10.0
+    panels: list[str] = []
+    """Clients that may read every device's alarms; without a `credentials_file` all may."""
 
     def __post_init__(self) -> None:
         """Refuse what is unsafe or cannot work."""

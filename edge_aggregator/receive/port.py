@@ -68,8 +68,11 @@ class Receiver(Protocol):
 
 
 class Downlink(Protocol):
-    """The way to a device: MQTT, QoS 1, never retained."""
+    """The way to a device: MQTT, QoS 1; a command is never retained."""
 
-    async def publish(self, topic: str, payload: bytes) -> bool:
-        """Send; True once the next hop has acknowledged, False when it is away, refuses or stays silent too long."""
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Send; True once the next hop has acknowledged, False when it is away, refuses or stays silent too long.
+
+        `retain` is for what panels on the site look at: whoever subscribes later is told as well.
+        """
         ...

@@ -57,6 +57,16 @@ EDGE_OVERFLOW = MetricSpec(
     "Samples counted in the overflow series of their device: too many series, samples or bytes of one device.",
     "`tidegate edge status` names the devices: mend them, or raise `edge.quotas`.",
 )
+EDGE_ALARMS = MetricSpec(
+    "tidegate_edge_alarms", "gauge", ("rule", "state"), "Alarms of the site's own rules that are pending or firing."
+)
+EDGE_ALARM_DELIVERIES = MetricSpec(
+    "tidegate_edge_alarm_deliveries_total",
+    "counter",
+    ("target", "outcome"),
+    "Tries to tell the site of an alarm, by target (mqtt, webhook) and outcome: delivered, retried, refused, dropped.",
+    "`retried` goes on until the target is back; `refused`: see what the receiver answers; `dropped`: it was away too long.",
+)
 EDGE_SERIES = MetricSpec("tidegate_edge_series", "gauge", (), "Series that have a place in the dictionary.")
 EDGE_SKEWED = MetricSpec(
     "tidegate_edge_skewed_samples_total",

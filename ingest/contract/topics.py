@@ -81,14 +81,14 @@ def is_name(text: str) -> bool:
 
 
 class DeviceTopic(NamedTuple):
-    """A device's MQTT topic, taken apart: `channel` is telemetry, state, command or ack."""
+    """A device's MQTT topic, taken apart: `channel` is telemetry, state, command, ack or alarm."""
 
     site: str
     device: str
     channel: str
 
 
-CHANNELS = frozenset({"telemetry", "state", "command", "ack"})
+CHANNELS = frozenset({"telemetry", "state", "command", "ack", "alarm"})
 
 
 def device_topic(site: str, device: str, channel: str) -> str:

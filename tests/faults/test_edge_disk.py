@@ -60,7 +60,7 @@ class Hand:
     def state(self) -> str:
         return "connected"
 
-    async def publish(self, topic: str, payload: bytes) -> bool:
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         return False
 
 

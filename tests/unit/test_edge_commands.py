@@ -220,7 +220,7 @@ class Downlink:
         self.answer = answer
         self.published: list[tuple[str, bytes]] = []
 
-    async def publish(self, topic: str, payload: bytes) -> bool:
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         self.published.append((topic, payload))
         return self.answer
 

@@ -72,7 +72,6 @@ def test_mqtt_5_is_told_what_is_not_offered() -> None:
     assert Connack.decode(body(said(session))).properties == {
         Property.SESSION_EXPIRY_INTERVAL: 0,
         Property.MAXIMUM_QOS: 1,
-        Property.WILDCARD_SUBSCRIPTION_AVAILABLE: 0,
         Property.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 0,
         Property.SHARED_SUBSCRIPTION_AVAILABLE: 0,
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge_aggregator.receive.mqtt.ending import Cause
 from edge_aggregator.receive.mqtt.wire import Version
-from ingest.contract.topics import device_topic, is_name
+from ingest.contract.topics import device_topic, is_name, read_device_topic
 
 if TYPE_CHECKING:
     from edge_aggregator.receive.mqtt.connect import Connect
@@ -38,6 +38,7 @@ class Door:
 
     site: str
     credentials: Credentials | None
+    panels: frozenset[str] = frozenset()
 
     def refusal(self, connect: Connect) -> Refusal | None:
         """Why a client may not come in; None when it may."""
@@ -55,5 +56,12 @@ class Door:
         return device_topic(self.site, device, "") if self.credentials is not None else ""
 
     def command_topic(self, device: str) -> str:
-        """The one topic that `device` may subscribe to."""
+        """The topic of commands that `device` may subscribe to."""
         return device_topic(self.site, device, "command")
+
+    def reads_alarms(self, device: str, topic: str) -> bool:
+        """Whether `device` may subscribe to this filter over alarms: its own, or everybody's where it is a panel."""
+        own, every = device_topic(self.site, device, "alarm"), device_topic(self.site, "+", "alarm")
+        parts = read_device_topic(topic)
+        one = parts is not None and (parts.site, parts.channel) == (self.site, "alarm")
+        return topic == own or ((self.credentials is None or device in self.panels) and (topic == every or one))

@@ -37,7 +37,6 @@ _PROTOCOL_ERRORS = {
 _OFFERED: Properties = {
     Property.SESSION_EXPIRY_INTERVAL: 0,
     Property.MAXIMUM_QOS: 1,
-    Property.WILDCARD_SUBSCRIPTION_AVAILABLE: 0,
     Property.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 0,
     Property.SHARED_SUBSCRIPTION_AVAILABLE: 0,
 }
@@ -64,6 +63,8 @@ class DeviceSession:
         self._last_id = 0
         self._in_flight: set[int] = set()
         self._command_qos: int | None = None
+        self.alarms: set[str] = set()  # filters over alarms that it subscribed to
+        self.asked: list[str] = []  # those of them of which it has not been told yet what stands
         self.device: str | None = None
         self.will: Message | None = None
         self.ending: Ending | None = None
@@ -170,15 +171,23 @@ class DeviceSession:
     def _subscribed(self, wanted: Subscribe) -> None:
         own = self._door.command_topic(self.device or "")
         refused = _NOT_AUTHORISED if self._version is Version.V5 else REFUSED
+        reasons = bytearray()
         for topic, qos in wanted.filters:
             if topic == own:
                 self._command_qos = min(qos, 1)
-        reasons = bytes(min(qos, 1) if topic == own else refused for topic, qos in wanted.filters)
-        self.outgoing += Suback(wanted.packet_id, reasons).encode(self._version)
+                reasons.append(self._command_qos)
+            elif self._door.reads_alarms(self.device or "", topic):
+                self.alarms.add(topic)
+                self.asked.append(topic)
+                reasons.append(0)
+            else:
+                reasons.append(refused)
+        self.outgoing += Suback(wanted.packet_id, bytes(reasons)).encode(self._version)
 
     def _unsubscribed(self, unwanted: Unsubscribe) -> None:
         if self._door.command_topic(self.device or "") in unwanted.filters:
             self._command_qos = None
+        self.alarms -= set(unwanted.filters)
         self.outgoing += Unsuback(unwanted.packet_id, bytes(len(unwanted.filters))).encode(self._version)
 
     def _command_answered(self, answer: Puback) -> None:
@@ -200,6 +209,12 @@ class DeviceSession:
             return None
         self._in_flight.add(packet_id)
         return packet_id
+
+    def alarm(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Tell what stands at an alarm's topic, at QoS 0; `retain` where it stood before the subscription."""
+        encoded = Publish(topic=topic, payload=payload, retain=retain).encode(self._version)
+        if not self.ending and len(encoded) <= self._packet_limit:
+            self.outgoing += encoded
 
     def _next_id(self) -> int:
         while True:

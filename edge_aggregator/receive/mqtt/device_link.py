@@ -41,6 +41,10 @@ class Registry(Protocol):
         """The connection is a device's."""
         ...
 
+    def asked(self, link: DeviceLink, topic: str) -> None:
+        """The connection subscribed to a filter over alarms."""
+        ...
+
     def ended(self, link: DeviceLink) -> None:
         """The connection is gone."""
         ...
@@ -83,6 +87,9 @@ class DeviceLink(asyncio.BufferedProtocol):
         if not self._known and self.session.device is not None:
             self._known = True
             self._registry.admitted(self, self.session.device)
+        for topic in self.session.asked:
+            self._registry.asked(self, topic)
+        self.session.asked.clear()
         self._write()
         if read.messages or read.oversized:
             self._offer(read)
@@ -137,6 +144,11 @@ class DeviceLink(asyncio.BufferedProtocol):
             return None
         future = self._answers[packet_id] = asyncio.get_running_loop().create_future()
         return future
+
+    def alarm(self, topic: str, payload: bytes) -> None:
+        """Tell a change of an alarm's topic."""
+        self.session.alarm(topic, payload, retain=False)
+        self._write()
 
     def _write(self) -> None:
         if self.session.outgoing and self._transport and not self._transport.is_closing():

@@ -25,7 +25,7 @@ _MOST_RECONNECT_S = 10
 
 
 class PahoDownlink:
-    """A Downlink through a broker: QoS 1, never retained, True once the broker has acknowledged.
+    """A Downlink through a broker: QoS 1, True once the broker has acknowledged.
 
     Nothing is queued while the broker is away: a command that was not acknowledged is its caller's to send again. It
     speaks MQTT 3.1.1, which every broker does, under a client identifier of its own. `counters` are totals.
@@ -62,12 +62,12 @@ class PahoDownlink:
         """For `/readyz`: "connected", or the reason why not."""
         return "connected" if self._client.is_connected() else self._reason
 
-    async def publish(self, topic: str, payload: bytes) -> bool:
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Send; True once the broker has acknowledged, False when it is away or stays silent for the timeout."""
         if not self._client.is_connected():
             self.counters["commands_undeliverable"] += 1
             return False
-        info = self._client.publish(topic, payload, qos=1, retain=False)
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             self.counters["commands_undeliverable"] += 1
             return False

@@ -54,7 +54,9 @@ class MqttListener:
         self.buffer = memoryview(bytearray(_READ_BYTES))
         self.listening = asyncio.Event()
         self.port: int | None = None  # the port that is listened on, once it is
-        self._door = Door(config.site, None if credentials is None else Credentials(credentials))
+        known = None if credentials is None else Credentials(credentials)
+        self._door = Door(config.site, known, frozenset(config.panels))
+        self._retained: dict[str, bytes] = {}
         self._random = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._topics = TopicCache()
         self._links: set[DeviceLink] = set()
@@ -80,8 +82,16 @@ class MqttListener:
         for link in self._links:
             link.quiesce()
 
-    async def publish(self, topic: str, payload: bytes) -> bool:
-        """Send a command to a device that is connected and subscribed; True once it has acknowledged."""
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Send a command to a device that is connected and subscribed; True once it has acknowledged.
+
+        What is to be retained, an alarm, is kept (one payload a topic) and told whoever asked or will ask: always True.
+        """
+        if retain:
+            self._retained[topic] = payload
+            for reader in [link for link in self._links if _reads(link, topic)]:
+                reader.alarm(topic, payload)
+            return True
         link = self._by_command_topic.get(topic)
         answer = link.command(topic, payload) if link else None
         if answer is None:
@@ -151,6 +161,12 @@ class MqttListener:
         if older:
             older.end(Cause.TAKEN_OVER, f"{device} connected anew")
 
+    def asked(self, link: DeviceLink, topic: str) -> None:
+        """A panel wants to know what stands."""
+        for known, payload in self._retained.items():
+            if topic in (known, _every(known)):
+                link.session.alarm(known, payload, retain=True)
+
     def ended(self, link: DeviceLink) -> None:
         """A connection is gone."""
         if link not in self._links:
@@ -189,3 +205,13 @@ class MqttListener:
         except TimeoutError:
             for link in links:
                 link.abort()
+
+
+def _reads(link: DeviceLink, topic: str) -> bool:
+    return topic in link.session.alarms or _every(topic) in link.session.alarms
+
+
+def _every(topic: str) -> str:
+    # The filter over the same channel of every device: tidegate/v1/{site}/+/alarm.
+    root, version, site, _, channel = topic.split("/")
+    return f"{root}/{version}/{site}/+/{channel}"
