@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ingest.runtime.store.port import Store, StoreTotals
     from tests.signed_gateway import SignedGateway
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 FAST = IngestConfig(poll_s=0.02, store_retry_first_s=0.01, store_retry_most_s=0.05, keep_up_s=0.05)
 
 

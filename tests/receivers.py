@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 class Request(NamedTuple):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ingest.contract.records import Outgoing
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 ROUNDS = int(os.environ.get("TIDEGATE_PROVE_ROUNDS", "2"))
 KILLS = 8
 DEVICES = 6

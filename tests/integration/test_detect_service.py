@@ -29,7 +29,7 @@ from tests.signed_gateway import SignedGateway
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 WINDOWS, DEVICES, KILLS = 100, 15, 3
 GATEWAYS = [SignedGateway(ORIGIN._replace(site=f"site-{n}", gateway=f"gw-{n}")) for n in range(3)]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.servers
 
-DEADLINE_S = 30
+DEADLINE_S = 90.0
 
 
 @contextmanager
