@@ -15,6 +15,7 @@ from ingest.contract.topics import is_name
 _MIB = 1024 * 1024
 _DAY_S = 86_400.0
 _MOST_SERIES = 1 << 22
+_MOST_SAMPLES = 1 << 20
 _MOST_WIDTH_S = 86_400.0
 
 
@@ -81,6 +82,9 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     journal_bytes: int = 2048 * _MIB
     journal_file_bytes: int = 64 * _MIB
     journal_age_s: float = 3 * _DAY_S
+    journal_merge_s: float = 60.0
+    """So many seconds of small blocks become one dense block; 0: never."""
+    journal_merge_samples: int = 131_072
     outbox_bytes: int = 1024 * _MIB
     historical_after_s: float = 300.0
     """A batch that has waited longer than this is sent as backlog."""
@@ -111,7 +115,13 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         for field in positive:
             if not getattr(self, field) > 0:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected more than 0 seconds")
-        for field in ("allowed_lateness_s", "idle_close_s", "future_tolerance_s", "historical_after_s"):
+        for field in (
+            "journal_merge_s",
+            "allowed_lateness_s",
+            "idle_close_s",
+            "future_tolerance_s",
+            "historical_after_s",
+        ):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least 0 seconds")
         if self.journal_age_s < self.allowed_lateness_s:
@@ -121,8 +131,9 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             )
 
     def _check_sizes(self) -> None:
-        if self.commit_samples < 1:
-            raise ValueError(f"commit_samples is {self.commit_samples}, expected at least 1")
+        for field in ("commit_samples", "journal_merge_samples"):
+            if not 0 < getattr(self, field) <= _MOST_SAMPLES:
+                raise ValueError(f"{field} is {getattr(self, field)}, expected 1 to {_MOST_SAMPLES}")
         for field, least in (("journal_file_bytes", 64 * 1024), ("outbox_bytes", 16 * 1024), ("commit_bytes", 1)):
             if getattr(self, field) < least:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least {least} bytes")

@@ -72,7 +72,9 @@ class Core:
 
     def flush(self, moment: Moment) -> Flushed | None:
         """Write to the outbox what has closed and what has happened; None when there was nothing."""
-        return flush(self._rooms, moment, self._telemetry)
+        flushed = flush(self._rooms, moment, self._telemetry)
+        self._rooms.journal.merge(self._rooms.saved.processed, moment.now)
+        return flushed
 
     def head(self) -> list[Waiting]:
         """The records to send next: from now on they may have arrived."""

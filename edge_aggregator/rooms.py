@@ -16,6 +16,7 @@ from edge_aggregator.decode.tables import Limits, Tables
 from edge_aggregator.devices.registry import Registry, Site
 from edge_aggregator.journal.eviction import Bounds
 from edge_aggregator.journal.journal import Journal
+from edge_aggregator.journal.merge import Merging
 from edge_aggregator.ledger import Ledger
 from edge_aggregator.lock import FolderLock
 from edge_aggregator.names import Names
@@ -106,7 +107,7 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
     )
     state = State(folder, storage)
     with fatal("opening the journal"):
-        journal = Journal(folder / "journal", storage, file_bytes=config.journal_file_bytes)
+        journal = Journal(folder / "journal", storage, file_bytes=config.journal_file_bytes, merging=_merging(config))
     saved, devices = state.load_progress(), state.load_names(names)
     names.grow_to(saved.next_series)
     journal.open(saved.processed, saved.journaled)
@@ -159,6 +160,11 @@ def _windows(config: EdgeConfig, names: Names, saved: Progress) -> Windows:
     windows = Windows(names, lateness_ms=lateness, idle_ms=idle)
     windows.restore(saved.windows)
     return windows
+
+
+def _merging(config: EdgeConfig) -> Merging | None:
+    span = milliseconds(config.journal_merge_s)
+    return Merging(config.journal_merge_samples, span) if span else None
 
 
 def _limits(config: EdgeConfig) -> Limits:

@@ -65,6 +65,10 @@ class Folder:
             self._indexes[first] = self.file(first).load_index(last)
         return self._indexes[first]
 
+    def indexed(self) -> list[int]:
+        """The files of which the index has been read, by first position, rising."""
+        return sorted(self._indexes)
+
     def covering(self, first: int, last: int) -> list[Extent]:
         """The files that may hold blocks from `first` to `last`, with the positions that each may hold."""
         ends = [*(following - 1 for following in self.firsts[1:]), max(last, *self.firsts[-1:])]

@@ -23,10 +23,10 @@ class Gap(NamedTuple):
 
 
 class Index:
-    """Columns of shape (blocks,), by rising position, named as in `Numbers`."""
+    """Columns of shape (blocks,), by rising position, named as in `Numbers`; `spoilt`: it is known to be damaged inside."""
 
     def __init__(self, rows: Iterable[Numbers] = ()) -> None:
-        self.rows = Columns(dict.fromkeys(Numbers._fields, ("i8", 0)))
+        self.rows = Columns({**dict.fromkeys(Numbers._fields, ("i8", 0)), "spoilt": ("?", 0)})
         found = list(rows)
         self._fill(self.rows.grow(len(found)), found)
 
@@ -44,6 +44,10 @@ class Index:
         inside[at] = False
         self._fill(slice(at, at + 1), [numbers])
         self.rows.keep(~inside)
+
+    def spoil(self, rows: list[int]) -> None:
+        """These blocks turned out to be damaged."""
+        self.rows["spoilt"][rows] = True
 
     def at(self, row: int) -> Numbers:
         """The numbers of one row; negative ones count from the end."""

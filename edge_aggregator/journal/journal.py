@@ -13,6 +13,7 @@ from edge_aggregator.journal.content import Content, NewNames, pack_content
 from edge_aggregator.journal.file import DAMAGE
 from edge_aggregator.journal.folder import Extent, Folder
 from edge_aggregator.journal.index import Gap
+from edge_aggregator.journal.merger import Merger
 from edge_aggregator.journal.seal import UNSEALED
 from edge_aggregator.journal.seen import Seen
 from edge_aggregator.journal.tally import Tally, Told, boot_number
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from edge_aggregator.journal.eviction import Eviction
     from edge_aggregator.journal.file import JournalFile
     from edge_aggregator.journal.index import Index
+    from edge_aggregator.journal.merge import Merging
     from edge_aggregator.journal.seal import Keyring
     from edge_aggregator.names import Names
     from edge_aggregator.storage import Storage
@@ -44,8 +46,17 @@ class Journal:
     everything that was ever appended, what is lost included.
     """
 
-    def __init__(self, path: Path, storage: Storage, *, file_bytes: int, ring: Keyring = UNSEALED) -> None:
+    def __init__(
+        self,
+        path: Path,
+        storage: Storage,
+        *,
+        file_bytes: int,
+        ring: Keyring = UNSEALED,
+        merging: Merging | None = None,
+    ) -> None:
         self.folder, self._ring, self._file_bytes = Folder(path, storage, ring), ring, file_bytes
+        self._merger = Merger(self.folder, ring, merging) if merging else None
         self._tally = Tally(path, storage)
         self._lost: set[int] = set()
         self._seen = Seen()
@@ -107,6 +118,12 @@ class Journal:
             gaps = [Gap(first, last)] if index is None else index.gaps(first, last)
             yield from (self._missing(*gap) for gap in gaps)
             yield from self._read(extent, lambda index: index.overlapping(wanted, since, upto))
+
+    def merge(self, processed: int, now: int) -> None:
+        """A little of what makes the journal dense, among blocks up to `processed`. Raises StorageFailedError."""
+        with fatal("merging blocks of the journal"):
+            for lost in self._merger.work(processed, now) if self._merger else ():
+                self._tell(lost)
 
     def checkpointed(self, boot: str, seq: int, processed: int) -> None:
         """The state has been saved with this ledger entry and this block. Raises StorageFailedError."""

@@ -90,6 +90,27 @@ def test_what_was_acknowledged_is_found_once_and_in_order(bench: Bench, monkeypa
     assert (search.complete, search.lost) == (True, {})
 
 
+def test_blocks_merged_during_a_search_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "TURN_BLOCKS", 3)
+    bench = Bench(edge_config(tmp_path, recorder=RecorderConfig(), journal_merge_samples=400))
+    sent = filled(bench)
+    bench.rooms.journal.merge(7, T0)  # nothing yet: a run of seven blocks is not due
+    search, found = bench.core.search(request(CENTRE), 1 << 40), list[Sample]()
+    turns = 0
+    while not bench.core.search_turn(search):
+        turns += 1
+        bench.rooms.journal.merge(60, T0 + turns * 10_000)
+    taken = search.take()
+    names = bench.rooms.names
+    for series, ts, value in zip(*(column.tolist() for column in taken), strict=True):
+        name = names.series[series]
+        found.append(Sample(names.devices[name.device], name.metric, ts, value))
+    assert turns > 3
+    assert any(block.last > block.position for block in bench.rooms.journal.read(1, 60))
+    assert sorted(found) == sorted(sent)
+    bench.close()
+
+
 @pytest.mark.parametrize(
     ("changes", "fits"),
     [
