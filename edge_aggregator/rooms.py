@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from edge_aggregator.config import EdgeConfig
     from edge_aggregator.outbox.outbox import Waiting
 
+_FILES_PER_AGE = 8
+"""What is too old goes with its file: the age of the oldest sample is at most an eighth beyond its bound."""
+
 
 @dataclass(kw_only=True)
 class Rooms:
@@ -107,7 +110,13 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
     )
     state = State(folder, storage)
     with fatal("opening the journal"):
-        journal = Journal(folder / "journal", storage, file_bytes=config.journal_file_bytes, merging=_merging(config))
+        journal = Journal(
+            folder / "journal",
+            storage,
+            file_bytes=config.journal_file_bytes,
+            file_ms=milliseconds(config.journal_age_s) // _FILES_PER_AGE,
+            merging=_merging(config),
+        )
     saved, devices = state.load_progress(), state.load_names(names)
     names.grow_to(saved.next_series)
     journal.open(saved.processed, saved.journaled)
@@ -121,7 +130,7 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
         names=names,
         tables=Tables(config.site, names, _limits(config), Rates(config.quotas)),
         journal=journal,
-        bounds=Bounds(config.journal_bytes, milliseconds(config.journal_age_s)),
+        bounds=Bounds(config.journal_bytes, _age(config)),
         state=state,
         windows=windows,
         registry=registry,
@@ -160,6 +169,12 @@ def _windows(config: EdgeConfig, names: Names, saved: Progress) -> Windows:
     windows = Windows(names, lateness_ms=lateness, idle_ms=idle)
     windows.restore(saved.windows)
     return windows
+
+
+def _age(config: EdgeConfig) -> int:
+    # A window that may still be corrected began this long ago, and then it was heard.
+    widest = max([config.window_s, *(metric.width_s for metric in config.metrics)])
+    return milliseconds(max(config.journal_age_s, config.allowed_lateness_s + widest + config.idle_close_s))
 
 
 def _merging(config: EdgeConfig) -> Merging | None:

@@ -42,7 +42,8 @@ _FAR = (1 << 62) - 1
 class Journal:
     """Blocks by position, 1, 2, 3, … for ever. Not for several threads at once.
 
-    `append` raises StorageFailedError: then nothing more may be acknowledged. `last_position` and `received` tell of
+    `append` raises StorageFailedError: then nothing more may be acknowledged. A file takes at most `file_bytes`, and
+    arrivals of `file_ms`, so that what is too old can go. `last_position` and `received` tell of
     everything that was ever appended, what is lost included.
     """
 
@@ -52,10 +53,12 @@ class Journal:
         storage: Storage,
         *,
         file_bytes: int,
+        file_ms: int = _FAR,
         ring: Keyring = UNSEALED,
         merging: Merging | None = None,
     ) -> None:
-        self.folder, self._ring, self._file_bytes = Folder(path, storage, ring), ring, file_bytes
+        self.folder, self._ring = Folder(path, storage, ring), ring
+        self._file_bytes, self._file_ms = file_bytes, file_ms
         self._merger = Merger(self.folder, ring, merging) if merging else None
         self._tally = Tally(path, storage)
         self._lost: set[int] = set()
@@ -81,7 +84,7 @@ class Journal:
         content = self._content(decoded, names)
         packed = pack_content(content)
         with fatal("writing to the journal"):
-            if self._is_full(len(packed)):
+            if self._is_full(len(packed), decoded.notes.taken):
                 self._begin(position)
                 content = self._content(decoded, names)
                 packed = pack_content(content)
@@ -167,8 +170,11 @@ class Journal:
         self._index = self.folder.index(position, position)
         self._seen = Seen()
 
-    def _is_full(self, size: int) -> bool:
-        return bool(len(self._index)) and self._current.bytes() + size + _SLACK_BYTES > self._file_bytes
+    def _is_full(self, size: int, taken: int) -> bool:
+        if not len(self._index):
+            return False
+        old = taken - int(self._index.rows["taken"][0]) > self._file_ms
+        return old or self._current.bytes() + size + _SLACK_BYTES > self._file_bytes
 
     def _content(self, decoded: Decoded, names: Names) -> Content:
         series = self._seen.new_series(decoded.samples.series)

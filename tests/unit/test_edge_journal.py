@@ -199,6 +199,16 @@ def test_a_write_ahead_log_cut_short_is_noticed(tmp_path: Path) -> None:
     assert journal.append(fill(names, 9), names) == 6
 
 
+def test_a_file_takes_no_more_than_its_share_of_time(tmp_path: Path) -> None:
+    names = new_names()
+    journal = Journal(tmp_path, Storage(), file_bytes=1 << 30, file_ms=5000)
+    journal.open(0, 0)
+    for seed in range(20):  # one a second
+        journal.append(fill(names, seed, samples=10), names)
+    assert journal.folder.firsts == [1, 7, 13, 19]
+    journal.close()
+
+
 def test_eviction_is_oldest_first_and_spares_what_is_needed(tmp_path: Path) -> None:
     filled(tmp_path, 40)
     journal = opened(tmp_path)
