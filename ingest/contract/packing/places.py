@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,23 +17,40 @@ if TYPE_CHECKING:
 SMALLEST_CLASS = 24
 """A metric of fewer rows shares its class with others of as many places: a class has its price, too."""
 _SAMPLE = 512
-_RAW_BITS = 320
 _NEEDS = MOST_PLACES + 2
 
 
-def best_places(values: Sequence[Floats], metric: Integers, metrics: int) -> Integers:
-    """Decimal places by metric, shape (metrics,); rows that need more of them are kept as they are.
+class Price(NamedTuple):
+    """In bits: what a place more costs, and what it costs to keep a row as it is."""
 
-    A sample of the rows says what is likely; only the rows that are otherwise are looked at closely.
+    place: float
+    kept: float
+
+
+WINDOWS = Price(4 * 3.3, 320)
+SAMPLES = Price(3.3, 72)
+
+
+def best_places(
+    values: Sequence[Floats], group: Integers, groups: int, some: slice | Integers, price: Price
+) -> Integers:
+    """Decimal places by group, shape (groups,); rows that need more of them are kept as they are.
+
+    `some` of the rows say what is likely; only the rows that are otherwise are looked at closely. Where all rows of a group
+    are better kept, it has `MOST_PLACES` + 1.
     """
-    some = slice(0, None, len(metric) // _SAMPLE + 1)
-    likely = _cheapest(_needs([value[some] for value in values]), metric[some], metrics)
-    need = likely[metric]
+    likely = _cheapest(_needs([value[some] for value in values]), group[some], groups, price)
+    need = np.minimum(likely, MOST_PLACES)[group]
     others = np.flatnonzero(~np.logical_and.reduce([as_whole(value, need)[1] for value in values]))
     if not len(others):
-        return likely
+        return np.minimum(likely, MOST_PLACES)
     need[others] = np.maximum(_needs([value[others] for value in values]), need[others])
-    return _cheapest(need, metric, metrics)
+    return _cheapest(need, group, groups, price)
+
+
+def spread_out(rows: int) -> slice:
+    """A sample of the rows, evenly."""
+    return slice(0, None, rows // _SAMPLE + 1)
 
 
 def classes_of(places: Integers, rows: Integers) -> tuple[Integers, Integers]:
@@ -50,10 +67,10 @@ def _needs(values: Sequence[Floats]) -> Integers:
     return needs
 
 
-def _cheapest(need: Integers, metric: Integers, metrics: int) -> Integers:
-    # A place more costs four columns of a row 3.3 bits each; a row that needs more places is kept as it is.
-    counted = np.bincount(metric * _NEEDS + need, minlength=metrics * _NEEDS).reshape(metrics, _NEEDS)
+def _cheapest(need: Integers, group: Integers, groups: int, price: Price) -> Integers:
+    counted = np.bincount(group * _NEEDS + need, minlength=groups * _NEEDS).reshape(groups, _NEEDS)
     covered = np.cumsum(counted, axis=1)[:, : MOST_PLACES + 1]
-    raw = counted.sum(axis=1, keepdims=True) - covered
-    cheapest: Integers = np.argmin(covered * (4 * 3.3 * np.arange(MOST_PLACES + 1)) + raw * _RAW_BITS, axis=1)
-    return cheapest
+    rows = counted.sum(axis=1, keepdims=True)
+    costs = covered * (price.place * np.arange(MOST_PLACES + 1)) + (rows - covered) * price.kept
+    # A group without any decimal is none, whatever it costs.
+    return np.where(covered[:, -1] > 0, np.argmin(costs, axis=1), MOST_PLACES + 1)

@@ -17,7 +17,7 @@ from ingest.contract.packing.class_codes import (
 )
 from ingest.contract.packing.decimals import MOST_PLACES, as_floats, from_ordered_bits, ordered_bits
 from ingest.contract.packing.intervals import Within, decode_inside, encode_inside
-from ingest.contract.packing.places import best_places, classes_of
+from ingest.contract.packing.places import WINDOWS, best_places, classes_of, spread_out
 from ingest.contract.packing.rice import MOST_LOW_BITS, BadCodeError
 from ingest.contract.packing.runs import decode_runs, encode_runs
 from ingest.contract.packing.window_rows import by_class, free_pairs, rises, whole_windows
@@ -55,7 +55,8 @@ BUFFERS = ("classes", "class_of", "low", "spread", "last", "total", "pairs", "su
 def encode_statistics(columns: Mapping[str, NDArray[Any]], metrics: int) -> dict[str, bytes]:
     """The five float columns, shape (rows,), with the help of `metric` and `count`, as the buffers of `BUFFERS`."""
     metric = columns["metric"].astype(np.int64)
-    places = best_places([columns[name] for name in ("min", "max", "last")], metric, metrics)
+    values = [columns[name] for name in ("min", "max", "last")]
+    places = np.minimum(best_places(values, metric, metrics, spread_out(len(metric)), WINDOWS), MOST_PLACES)
     class_of, places_of = classes_of(places, np.bincount(metric, minlength=metrics))
     windows = whole_windows(columns, class_of[metric], places[metric])
     sums, squares = columns["sum"][windows.row], columns["sumsq"][windows.row]
