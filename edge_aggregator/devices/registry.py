@@ -40,7 +40,7 @@ class Registry:
     """Every device known, by id.
 
     `columns`, one row a device: `seen` (ms of the gateway's clock), `listened` (s, see `tick`), `leased` (whether its
-    silence would be news), `uptime` (s), `uptime_ts` (ms).
+    silence would be news), `online` (known and not away), `uptime` (s), `uptime_ts` (ms).
     """
 
     def __init__(self, site: Site, names: Names, *, lease_s: float) -> None:
@@ -52,6 +52,7 @@ class Registry:
                 "seen": ("i8", 0),
                 "listened": ("f8", 0.0),
                 "leased": ("?", 0),
+                "online": ("?", 0),
                 "uptime": ("f8", -np.inf),
                 "uptime_ts": ("i8", -1),
             }
@@ -71,9 +72,9 @@ class Registry:
             else:
                 self._ended(message, listened)
                 ended.add(message.device)
-        for device in notes.heard:
-            if device not in ended:  # what else came in this commit may have been sent before
-                self._hear(device, notes.taken, listened)
+        # What else came in this commit of a device that has ended may have been sent before.
+        heard = np.array([device for device in notes.heard if device not in ended], np.int64)
+        self._hear_all(heard, notes.taken, listened)
         for fall in falls(samples, self._names, self.columns):
             self._fell(fall.device, fall.uptime, notes.taken)
 
@@ -125,6 +126,7 @@ class Registry:
         self.clocks.restore(columns)
         for device, record in self.records.items():
             self.columns["leased"][device] = record.state in (DeviceState.ONLINE, DeviceState.LOST)
+            self.columns["online"][device] = record.state is DeviceState.ONLINE
 
     def _online(self, message: StateMessage, listened: float) -> None:
         device = message.device
@@ -159,6 +161,14 @@ class Registry:
             self._enter(device, state)
             self._event(device, DeviceChange(message.state), message.at)
 
+    def _hear_all(self, devices: NDArray[np.int64], at: int, listened: float) -> None:
+        online = self.columns["online"][devices]
+        plain = devices[online]
+        self.columns["seen"][plain] = np.maximum(at, self.columns["seen"][plain])
+        self.columns["listened"][plain] = listened
+        for device in devices[~online].tolist():
+            self._hear(device, at, listened)
+
     def _hear(self, device: int, at: int, listened: float) -> None:
         record = self.records.get(device)
         if record is None:
@@ -182,12 +192,13 @@ class Registry:
     def _add(self, device: int, listened: float) -> Record:
         record = self.records[device] = Record()
         self.columns["listened"][device] = listened
-        self.columns["leased"][device] = True
+        self.columns["leased"][device] = self.columns["online"][device] = True
         return record
 
     def _enter(self, device: int, state: DeviceState) -> None:
         self.records[device].state = state
         self.columns["leased"][device] = state in (DeviceState.ONLINE, DeviceState.LOST)
+        self.columns["online"][device] = state is DeviceState.ONLINE
 
     def _event(self, device: int, change: DeviceChange, at: int, previous_firmware: str = "") -> None:
         record = self.records[device]
