@@ -110,6 +110,16 @@ class Names:
         """The series' id, a new one if need be; None when there are too many series, of its device or in all."""
         return self._placed(name, for_overflow=False)
 
+    def welcome(self, names: Sequence[SeriesName]) -> None:
+        """Give ids to what is new among these series of one device, as far as there is room: `series_id` finds them then.
+
+        Ten at once cost hardly more than one.
+        """
+        fresh = [name for name in names if name not in self._series_ids]
+        if fresh:
+            room = min(self.places.room_of(fresh[0].device), _MOST_IDS - len(self.series))
+            self.define_plain(enumerate(fresh[:room], len(self.series)))
+
     def overflow_id(self, device: int) -> int:
         """The id of a device's overflow series; -1 when there is no place even for that."""
         found = self._placed(SeriesName(device, OVERFLOW_METRIC), for_overflow=True)

@@ -147,6 +147,8 @@ def _take_each(
 ) -> NDArray[np.int64]:
     message, device, at = origin
     series, values = [], []
+    good = [SeriesName(device, name) for name, value in metrics.items() if not _refused(name, value)]
+    tables.names.welcome(good)
     for name, value in metrics.items():
         found = _series(device, name, value, tables)
         if isinstance(found, SampleRejection):
@@ -160,15 +162,22 @@ def _take_each(
 
 
 def _series(device: int, name: str, value: Any, tables: Tables) -> int | SampleRejection:
+    refused = _refused(name, value)
+    if refused:
+        return refused
+    series = tables.names.series_id(SeriesName(device, name))
+    if series is None:
+        series = tables.names.overflow_id(device)
+    return SampleRejection.TOO_MANY_SERIES if series < 0 else series
+
+
+def _refused(name: str, value: Any) -> SampleRejection | None:
     # A series comes into being with its first number: texts and nested values are not worth a place in the dictionary.
     if type(value) not in NUMBERS:
         return SampleRejection.NOT_A_NUMBER
     if not name or len(name) > TEXT_LIMIT or not name.isprintable() or name == OVERFLOW_METRIC:
         return SampleRejection.BAD_NAME
-    series = tables.names.series_id(SeriesName(device, name))
-    if series is None:
-        series = tables.names.overflow_id(device)
-    return SampleRejection.TOO_MANY_SERIES if series < 0 else series
+    return None
 
 
 def _milliseconds(ts: Any) -> int | None:

@@ -51,6 +51,11 @@ class Places:
         within = for_overflow or not self.per_device or self._held[device] < self.per_device
         return within and self.total < self.most
 
+    def room_of(self, device: int) -> int:
+        """How many more series of this device may have a place, its overflow series left out."""
+        within = self.per_device - self._held[device] if self.per_device else self.most
+        return max(0, min(within, self.most - self.total))
+
     def take(self, series: int, device: int) -> None:
         """Give a series a place."""
         self.columns.grow_to(series + 1)
