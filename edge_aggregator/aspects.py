@@ -6,6 +6,8 @@ import fnmatch
 from enum import IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
+from edge_aggregator.config import milliseconds
+
 if TYPE_CHECKING:
     from edge_aggregator.config import EdgeConfig
 
@@ -36,6 +38,7 @@ class Wish(NamedTuple):
 
     kind: str = ""
     quantiles: bool = False
+    early_ms: int = 0
 
 
 class Aspects:
@@ -47,7 +50,8 @@ class Aspects:
     @classmethod
     def from_config(cls, config: EdgeConfig) -> Aspects:
         """As the configuration says."""
-        return cls(tuple((metric.metric, Wish(metric.kind, metric.quantiles)) for metric in config.metrics))
+        metrics = config.metrics
+        return cls(tuple((m.metric, Wish(m.kind, m.quantiles, milliseconds(m.early_s))) for m in metrics))
 
     def kind(self, metric: str) -> str:
         """`gauge`, `counter` or `state`."""
@@ -62,6 +66,10 @@ class Aspects:
         if kind == "counter" and metric != UPTIME_METRIC:
             found |= Aspect.COUNTER
         return found | Aspect.STATE if kind == "state" else found
+
+    def early(self, metric: str) -> int:
+        """How often (ms) windows of a metric are shown before they end; 0 for never."""
+        return self._wish(metric).early_ms
 
     def _wish(self, metric: str) -> Wish:
         return next((wish for pattern, wish in self._patterns if fnmatch.fnmatchcase(metric, pattern)), Wish())

@@ -16,6 +16,7 @@ _MIB = 1024 * 1024
 _DAY_S = 86_400.0
 _MOST_SERIES = 1 << 22
 _MOST_SAMPLES = 1 << 20
+_MOST_SHOWN = 1440
 _MOST_WIDTH_S = 86_400.0
 
 
@@ -29,11 +30,15 @@ class MetricConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Counters have their growth told, states their changes; "" for counters by name (`…_total`), else gauges."""
     quantiles: bool = False
     """Whether windows carry a sketch from which quantiles are read, within 1 %."""
+    early_s: float = 0.0
+    """How often a window is shown before it ends, in seconds of its samples' time; 0 for never."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         if self.width_s:
             check_width("width_s", self.width_s)
+        if self.early_s:
+            check_width("early_s", self.early_s)
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +116,11 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def _check_times(self) -> None:
         check_width("window_s", self.window_s)
+        for metric in self.metrics:
+            if metric.early_s and (metric.width_s or self.window_s) > _MOST_SHOWN * metric.early_s:
+                raise ValueError(
+                    f"early_s of {metric.metric} is {metric.early_s}: a window would be shown more than {_MOST_SHOWN} times"
+                )
         positive = ("lease_s", "heartbeat_s", "commit_interval_s", "flush_interval_s", "command_retry_s", "max_age_s")
         for field in positive:
             if not getattr(self, field) > 0:

@@ -72,6 +72,7 @@ def _gather(rooms: Rooms, moment: Moment) -> _Work:
         windows.devices["lost_until"],
         rooms.state.revisions.highest,
         windows.tails,
+        windows.told,
     )
     settled = settle(closing, Ground(rooms.journal, rooms.position, rooms.names), past)
     pending, rooms.pending = rooms.pending, Pending()

@@ -60,7 +60,8 @@ class Names:
     `columns` has one row a series: device, metric (an index into `metrics`), width, next_width, switch (ms), uptime,
     overflow, and what is asked of its windows: `aspect`, and `reach`, how far before a window (ms) the sample before it
     may lie. `places` says which series may take samples; those without a place keep their ids while the journal has
-    samples of them. `overflowing`: whether there is an overflow series at all; `asking`: whether any has an aspect.
+    samples of them. `overflowing`: whether there is an overflow series at all; `asking`: whether any has an aspect;
+    `early`, after how long (ms) a window is shown before it ends, 0 for never; `showing`: whether any is.
     """
 
     def __init__(
@@ -86,11 +87,12 @@ class Names:
                 "overflow": ("?", 0),
                 "aspect": ("u1", 0),
                 "reach": ("i8", 0),
+                "early": ("i8", 0),
             }
         )
         self.places = Places(max_series, per_device)
         self.aspects = aspects or Aspects()
-        self.overflowing = self.asking = False
+        self.overflowing = self.asking = self.showing = False
         self._widths, self._max_devices = widths, max_devices
         self._device_ids: dict[str, int] = {}
         self._series_ids: dict[SeriesName, int] = {}
@@ -192,6 +194,8 @@ class Names:
         self.overflowing = self.overflowing or any(row.name.metric == OVERFLOW_METRIC for row in fresh)
         self.columns["aspect"][ids] = [self._aspect(row.name.metric) for row in fresh]
         self.columns["reach"][ids] = [self._reach(row.name.metric) for row in fresh]
+        self.columns["early"][ids] = [self.aspects.early(row.name.metric) for row in fresh]
+        self.showing = self.showing or bool(self.columns["early"][ids].any())
         self.asking = self.asking or bool(self.columns["aspect"][ids].any())
         for column in ("width", "next_width", "switch"):
             self.columns[column][ids] = [getattr(row, column) for row in fresh]

@@ -112,6 +112,7 @@ def _rebuild(rooms: Rooms) -> None:
     for block in rooms.journal.read(rooms.saved.needed, rooms.saved.processed):
         if isinstance(block, Block):
             rooms.windows.rebuild(block.samples, block.position)
+    rooms.windows.rebuilt()
     # What was open at the checkpoint and is not in the journal any more is lost, and counted.
     lost = rooms.ledger.totals.open - rooms.windows.samples()
     if lost > 0:

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
     from edge_aggregator.windows.keys import Spans
     from edge_aggregator.windows.tails import Tails
+    from edge_aggregator.windows.told import Told
 
 
 class Past(NamedTuple):
     """The position that the last flush had reached, and what journal and outbox have forgotten (ms).
 
-    `revisions(spans)` gives the highest revision emitted of each window, 0 without any; `tails` move on as windows close.
+    `revisions(spans)` gives the highest revision emitted of each window, 0 without any; `tails` and `told` move
+    on as windows close and are shown.
     """
 
     position: int
@@ -25,3 +27,4 @@ class Past(NamedTuple):
     lost_until: NDArray[np.int64]  # by device
     revisions: Callable[[Spans], NDArray[np.int64]]
     tails: Tails
+    told: Told

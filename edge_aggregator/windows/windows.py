@@ -14,9 +14,10 @@ from edge_aggregator.windows.keys import Spans, series_of, start_of, window_keys
 from edge_aggregator.windows.open import OpenWindows
 from edge_aggregator.windows.statistics import Kept, no_samples
 from edge_aggregator.windows.tails import Tails
+from edge_aggregator.windows.told import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -34,17 +35,27 @@ class LateWindows(NamedTuple):
     late: NDArray[np.int64]
 
 
-class Closing(NamedTuple):
-    """What closes now: rows as in `OpenWindows`, and windows to be corrected.
+class Emerging(NamedTuple):
+    """Windows that are to be shipped: rows as in `OpenWindows`, and how often each was to be shown by now.
 
-    `kept` are the samples of the rows that have details and are not dirty, by index of row, in order of arrival;
-    `closed`, shape (devices,), is the horizon (ms) up to which windows had closed before.
+    `kept` are the samples of the rows that have details and are not dirty, by index of row, in order of arrival.
     """
 
     rows: dict[str, NDArray[Any]]
-    late: LateWindows
     kept: Kept
+    stage: NDArray[np.int64]
+
+
+class Closing(NamedTuple):
+    """What closes now, windows to be corrected, and windows that stay open and are shown.
+
+    `closed`, shape (devices,), is the horizon (ms) up to which windows had closed before.
+    """
+
+    final: Emerging
+    late: LateWindows
     closed: NDArray[np.int64]
+    partial: Emerging
 
 
 class Windows:
@@ -58,7 +69,7 @@ class Windows:
         self._names, self._lateness_ms, self._idle_ms = names, lateness_ms, idle_ms
         self.devices = Columns(_DEVICE_SPEC)
         self.open = OpenWindows()
-        self.held, self.tails = HeldSamples(), Tails()
+        self.held, self.tails, self.told = HeldSamples(), Tails(), Told()
         self._late: list[Groups] = []
 
     def step(self, samples: Samples, position: int) -> int:
@@ -80,6 +91,11 @@ class Windows:
         groups, horizon = self._groups(samples)
         self._open(samples, groups, groups.start + groups.width > horizon, position)
 
+    def rebuilt(self) -> None:
+        """All blocks have been taken again."""
+        rows = self.open.rows
+        self.told.trim(window_keys(rows["series"], rows["start"]), rows["count"])
+
     def close(self, now: int, seen: NDArray[np.int64], pressed: int = 0) -> Closing:
         """Close what has an end: its device has moved on, or is silent, or the journal must forget up to `pressed`.
 
@@ -93,7 +109,8 @@ class Windows:
         np.maximum.at(horizon, rows["device"][forced], rows["end"][forced])
         closing = rows["end"] <= horizon[rows["device"]]
         gone = self.open.close(closing) if closing.any() else rows.take(closing)
-        return Closing(gone, self._take_late(), self._release(gone), closed)
+        final = Emerging(gone, self._samples(gone, self.held.take), np.zeros(len(gone["end"]), np.int64))
+        return Closing(final, self._take_late(), closed, self._shown())
 
     def past(self, spans: Spans) -> NDArray[np.bool_]:
         """Whether windows are too old to be corrected, shape (windows,)."""
@@ -103,11 +120,12 @@ class Windows:
 
     def samples(self) -> int:
         """Samples that are neither rolled up nor anything else yet."""
-        return self.open.samples() + sum(int(groups.size.sum()) for groups in self._late)
+        return self.open.samples() - self.told.samples() + sum(int(groups.size.sum()) for groups in self._late)
 
     def save(self) -> dict[str, bytes]:
-        """The devices' columns and the series' tails."""
-        return {name: pack_integers(self.devices[name]) for name in _DEVICE_SPEC} | self.tails.save()
+        """The devices' columns, the series' tails, and what was shown of open windows."""
+        columns = {name: pack_integers(self.devices[name]) for name in _DEVICE_SPEC}
+        return columns | self.tails.save() | self.told.save()
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
         """As saved, if it was."""
@@ -116,6 +134,7 @@ class Windows:
             self.devices.grow_to(len(values))
             self.devices[name][:] = values
         self.tails.restore(parts)
+        self.told.restore(parts)
 
     def _groups(self, samples: Samples) -> tuple[Groups, NDArray[np.int64]]:
         self.devices.grow_to(len(self._names.devices))
@@ -131,10 +150,23 @@ class Windows:
             if not self.held.add(held, samples.ts[of_sample], samples.value[of_sample]):
                 self.open.doubt(keys)
 
-    def _release(self, rows: dict[str, NDArray[Any]]) -> Kept:
+    def _shown(self) -> Emerging:
+        # Windows that are due to be shown (again) and have something new to show.
+        rows = self.open.rows
+        if not self._names.showing or not len(rows):
+            return Emerging(rows.take(np.zeros(len(rows), np.bool_)), no_samples(), np.empty(0, np.int64))
+        early = self._names.columns["early"][rows["series"]]
+        before = self.told.of(window_keys(rows["series"], rows["start"]))
+        reached = np.minimum(self.devices["watermark"][rows["device"]] - rows["start"], rows["width"] - 1)
+        stage = np.where(early > 0, reached // np.maximum(early, 1), 0)
+        due = (stage > before.stage) & (rows["count"] > before.counted)
+        shown = rows.take(due)
+        return Emerging(shown, self._samples(shown, self.held.peek), stage[due])
+
+    def _samples(self, rows: dict[str, NDArray[Any]], get: Callable[[NDArray[np.uint64]], Kept]) -> Kept:
         if not len(self.held) or not len(rows["series"]):
             return no_samples()
-        kept = self.held.take(window_keys(rows["series"], rows["start"]))
+        kept = get(window_keys(rows["series"], rows["start"]))
         return kept.only(~rows["dirty"][kept.window])
 
     def _take_late(self) -> LateWindows:

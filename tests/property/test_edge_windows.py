@@ -45,7 +45,14 @@ if TYPE_CHECKING:
 WIDTHS = {"slow": 7000}
 IDLE_MS = 5000
 LATENESS_MS = 3_600_000
-ASPECTS = Aspects((("slow", Wish(quantiles=True)), ("mode", Wish("state", quantiles=True))), reach_ms=0)
+ASPECTS = Aspects(
+    (
+        ("slow", Wish(quantiles=True, early_ms=1000)),
+        ("mode", Wish("state", quantiles=True)),
+        ("hits_total", Wish(early_ms=3000)),
+    ),
+    reach_ms=0,
+)
 """A reach of two windows, so that gaps within a story are longer than it."""
 
 samples = st.builds(
@@ -124,7 +131,9 @@ class PureEdge:
     def flush(self, now: int) -> None:
         upto = len(self.journal.blocks)
         closing = self.windows.close(now, np.zeros(len(self.names.devices), np.int64))
-        past = Past(self.flushed, -1, self.windows.devices["lost_until"], self.highest, self.windows.tails)
+        past = Past(
+            self.flushed, -1, self.windows.devices["lost_until"], self.highest, self.windows.tails, self.windows.told
+        )
         settled = settle(closing, Ground(self.journal, upto, self.names), past)
         self.flushed = upto
         self.duplicate += settled.duplicate
@@ -175,8 +184,8 @@ def test_so_they_are_through_real_files_and_restarts(story: list[Act]) -> None:
         config = edge_config(
             Path(folder),
             metrics=[
-                MetricConfig(metric="slow", width_s=7.0, quantiles=True),
-                MetricConfig(metric="mode", kind="state", quantiles=True),
+                MetricConfig(metric="slow", width_s=7.0, quantiles=True, early_s=1.0),
+                MetricConfig(metric="mode", kind="state", quantiles=True, early_s=3.0),
             ],
             idle_close_s=IDLE_MS / 1000,
             heartbeat_s=3600.0,
