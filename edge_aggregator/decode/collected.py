@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from edge_aggregator.decode.dead_letters import DeadLetters
@@ -17,20 +18,23 @@ if TYPE_CHECKING:
     from edge_aggregator.receive.port import Message
     from ingest.contract.reasons import SampleRejection
 
+NUMBERS = (int, float)
+_FLOAT, _FLOAT_BYTES = Struct("d").pack, 8
+
 
 class Collected:
-    """Samples by parts: `values` one entry a sample; `series` (int64 ids), `times`, `arrivals`, `origins` one a part.
+    """Samples by parts: `series` (int64 ids), `times`, `arrivals`, `origins` one entry a part.
 
-    A part is what shares one timestamp: a message, or one object of an array. `numbers`: whether all values are known to
-    be floats.
+    A part is what shares one timestamp: a message, or one object of an array. `numbers` are the values of all samples,
+    float64 in native order; `no_numbers` which of them are none.
     """
 
     def __init__(self) -> None:
         self.series: list[NDArray[np.int64]] = []
-        self.values: list[Any] = []
+        self.numbers = bytearray()
+        self.no_numbers: list[int] = []
         self.times: list[int] = []
         self.arrivals: list[int] = []
-        self.numbers = True
         self.origins: list[Message] = []
         self.repeated: list[int] = []
         """Parts of a message whose bytes an earlier part stands for."""
@@ -48,8 +52,13 @@ class Collected:
     def part(self, message: Message, at: int, ts: int, series: NDArray[np.int64], values: Iterable[Any]) -> None:
         """Take samples that share a timestamp."""
         self.series.append(series)
-        self.values.extend(values)
-        self.numbers = False
+        for value in values:
+            # A conversion would make numbers of "12.5" and true without a word, so the types are looked at first.
+            if type(value) in NUMBERS:
+                self.numbers += _FLOAT(value)
+            else:
+                self.no_numbers.append(len(self.numbers) // _FLOAT_BYTES)
+                self.numbers += _FLOAT(0.0)
         self.times.append(ts)
         self.arrivals.append(at)
         self.origins.append(message)

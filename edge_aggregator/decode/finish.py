@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edge_aggregator.decode.decoded import Decoded, Notes, Samples
-from edge_aggregator.decode.telemetry import NUMBERS
 from edge_aggregator.quotas.admission import admit
 from ingest.contract.reasons import SampleRejection
 
@@ -81,15 +80,11 @@ def _sent(found: Collected, device: NDArray[np.int64], tables: Tables) -> NDArra
 
 
 def _numbers(found: Collected) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    values = found.values
+    values: NDArray[np.float64] = np.frombuffer(found.numbers, np.float64)
     bad = np.zeros(len(values), np.bool_)
-    # numpy would make numbers of "12.5" and true without a word, so the types are looked at first.
-    if not found.numbers and not set(map(type, values)) <= set(NUMBERS):
-        for index, value in enumerate(values):
-            if type(value) not in NUMBERS:
-                values[index], bad[index] = 0.0, True
+    bad[found.no_numbers] = True
     # Adding zero turns -0.0 into 0.0, so that equal numbers have equal bits.
-    return np.fromiter(values, np.float64, len(values)) + 0.0, bad
+    return values + 0.0, bad
 
 
 class _Faults(NamedTuple):

@@ -23,12 +23,14 @@ _MOST_NAMES = 256
 
 
 class Way(NamedTuple):
-    """How the messages of one topic are read: `read` gives an object with `ts` (int) and `metrics` (a struct of
+    """How the messages of one topic are read.
 
-    floats, in the order of `series`, int64).
+    `read` gives an object with `ts` (int) and `metrics` (a struct of floats, in the order of `series`, int64), `pack`
+    makes float64 in native order of those.
     """
 
     read: Callable[[bytes], Any]
+    pack: Callable[..., bytes]
     series: NDArray[np.int64]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge_aggregator.decode.layout import Layouts, Way
@@ -108,7 +109,7 @@ class Tables:
             self.ways.clear()
         read = self._layouts.reader(names)
         if read is not None:
-            self.ways[topic] = Way(read, shape.series)
+            self.ways[topic] = Way(read, Struct(f"{len(names)}d").pack, shape.series)
 
     def _make_room_for_overflow(self, key: tuple[str, ...], ids: int) -> None:
         # A device that makes up names without end must not push the shapes of its neighbours out.

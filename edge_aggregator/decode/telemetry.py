@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 from msgspec.structs import astuple
 
+from edge_aggregator.decode.collected import NUMBERS
 from edge_aggregator.decode.layout import REFUSED
 from edge_aggregator.decode.tables import Shape
 from edge_aggregator.names import OVERFLOW_METRIC, SeriesName
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from edge_aggregator.decode.collected import Collected
     from edge_aggregator.decode.tables import Tables
 
-NUMBERS = (int, float)
 _MOST_FLOAT_TS = float(1 << 62)
 
 
@@ -36,7 +36,7 @@ def read_messages(
     The ranges of the values are checked for all samples at once when the columns are made.
     """
     ways, most = tables.ways, tables.limits.payload_bytes
-    series, times, origins, values = into.series.append, into.times.append, into.origins.append, into.values.extend
+    series, times, origins, numbers = into.series.append, into.times.append, into.origins.append, into.numbers
     for message in messages:
         topic, payload, retain = message
         way = ways.get(topic)
@@ -50,7 +50,8 @@ def read_messages(
             read_known(message, at, tables, into, other)
             continue
         series(way.series)
-        values(astuple(reading.metrics))
+        # Packed at once, the numbers themselves live for a moment only: twenty thousand of them would fill the cache.
+        numbers += way.pack(*astuple(reading.metrics))
         times(reading.ts)
         origins(message)
     # Parts that were looked at more closely have their arrival already; all of this call's are equal.
