@@ -87,6 +87,10 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     journal_bytes: int = 2048 * _MIB
     journal_file_bytes: int = 64 * _MIB
     journal_age_s: float = 3 * _DAY_S
+    journal_key_file: str = ""
+    """AES-256 keys that seal the journal's blocks, base64 of 32 bytes each, one a line: the first one seals."""
+    journal_key_env: str = ""
+    """The same from a variable of the environment."""
     journal_merge_s: float = 60.0
     """So many seconds of small blocks become one dense block; 0: never."""
     journal_merge_samples: int = 131_072
@@ -113,6 +117,9 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("both broker and listener are given: a gateway reads from one of them, remove the other")
         if self.listener and self.listener.site != self.site:
             raise ValueError(f"listener.site is {self.listener.site!r}, expected the gateway's own {self.site!r}")
+
+        if self.journal_key_file and self.journal_key_env:
+            raise ValueError("both journal_key_file and journal_key_env are given: keep the keys in one place")
 
     def _check_times(self) -> None:
         check_width("window_s", self.window_s)

@@ -55,7 +55,11 @@ class Core:
     def __init__(self, rooms: Rooms, telemetry: Telemetry) -> None:
         self._rooms, self._telemetry = rooms, telemetry
         self._committed: list[Block] = []
-        recover(rooms)
+        try:
+            recover(rooms)
+        except Exception:
+            rooms.close()
+            raise
 
     def commit(self, taken: Iterable[Taken]) -> int:
         """Make durable what arrived: when this returns, it may be acknowledged. How many samples there were."""

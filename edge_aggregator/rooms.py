@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from edge_aggregator.decode.tables import Limits, Tables
 from edge_aggregator.devices.registry import Registry, Site
 from edge_aggregator.journal.eviction import Bounds
 from edge_aggregator.journal.journal import Journal
+from edge_aggregator.journal.keys import KeySource, load_keyring
 from edge_aggregator.journal.merge import Merging
 from edge_aggregator.ledger import Ledger
 from edge_aggregator.lock import FolderLock
@@ -97,9 +99,19 @@ class Rooms:
 
 
 def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: Storage) -> Rooms:
-    """Open the files and restore what the newest checkpoint says. Raises StorageFailedError."""
+    """Open the files and restore what the newest checkpoint says. Raises StorageFailedError, SecretError."""
+    lock = FolderLock(Path(config.data_dir), storage)
+    try:
+        return _opened(config, keys, storage, lock)
+    except Exception:
+        lock.release()
+        raise
+
+
+def _opened(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: Storage, lock: FolderLock) -> Rooms:
     folder = Path(config.data_dir)
-    lock = FolderLock(folder, storage)
+    keys_from = KeySource(config.journal_key_file, config.journal_key_env)
+    ring = load_keyring(keys_from, (config.tenant, config.site, config.gateway), os.environ)
     site = Site(config.tenant, config.site, config.gateway)
     names = Names(
         Widths.from_config(config),
@@ -115,6 +127,7 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
             storage,
             file_bytes=config.journal_file_bytes,
             file_ms=milliseconds(config.journal_age_s) // _FILES_PER_AGE,
+            ring=ring,
             merging=_merging(config),
         )
     saved, devices = state.load_progress(), state.load_names(names)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Process)
 
-SECRETS = frozenset({"password_file", "token_file", "secret_file", "key_file", "signing_key_file", "tls_key"})
+SECRETS = frozenset(
+    {"password_file", "token_file", "secret_file", "key_file", "journal_key_file", "signing_key_file", "tls_key"}
+)
 """Settings that name a file which only its owner may read. (`credentials_file` is read and judged by the listener.)"""
 
 

@@ -38,6 +38,18 @@ class JournalFile:
         rows = self._db.execute("SELECT position, reason FROM quarantine")
         self._quarantined = {int(position): str(reason) for position, reason in rows}
 
+    def keys(self) -> set[int]:
+        """The ids of the keys that rows name, damaged rows included."""
+        return {int(row[0]) for row in self._db.execute("SELECT DISTINCT key FROM sealed")}
+
+    def named_key(self) -> int:
+        """The key id in the file's head."""
+        return int(self._db.pragma("application_id"))
+
+    def name_key(self, key: int) -> None:
+        """Let the file's own head say which key seals it, where `key_of` finds it without opening the file."""
+        self._db.pragma("application_id", key)
+
     def load_index(self, last: int) -> Index:
         """The numbers of all blocks that are sound; blocks up to position `last` may be here."""
         return Index(self._heads(last))
@@ -110,4 +122,12 @@ class JournalFile:
         return sound and at <= numbers.position <= numbers.last
 
 
+def key_of(path: Path) -> int:
+    """The key id in a file's head, 0 where there is none. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(_APPLICATION_ID)
+        return int.from_bytes(file.read(4), "big")
+
+
+_APPLICATION_ID = 68
 _INSERT = "INSERT INTO sealed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

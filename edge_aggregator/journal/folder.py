@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from edge_aggregator.journal.file import JournalFile
+from edge_aggregator.journal.file import DAMAGE, JournalFile, key_of
+from edge_aggregator.journal.seal import PLAIN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,7 @@ class Folder:
             self._close(self.firsts[-1])
         self.firsts.append(first)
         file = self.file(first)
+        file.name_key(self._ring.newest)
         self._storage.sync_folder(self._path)
         return file
 
@@ -68,6 +70,21 @@ class Folder:
     def indexed(self) -> list[int]:
         """The files of which the index has been read, by first position, rising."""
         return sorted(self._indexes)
+
+    def unknown_keys(self) -> dict[int, str]:
+        """Keys that are needed and not here, with the name of a file that each has sealed. Raises apsw.Error, OSError."""
+        # The newest file's head may be in its write-ahead log still.
+        asked = [first for first in self.firsts[:-1] if not self._ring.has(key_of(self.path_of(first)))]
+        found = {first: self._key_of_all(first) for first in [*asked, *self.firsts[-1:]]}
+        return {key: self.path_of(first).name for first, key in found.items() if not self._ring.has(key)}
+
+    def _key_of_all(self, first: int) -> int:
+        # A head can be damaged, and a row: only what all of them say counts.
+        try:
+            file = self.file(first)
+            return file.named_key() if file.keys() == {file.named_key()} else PLAIN
+        except DAMAGE:
+            return PLAIN
 
     def covering(self, first: int, last: int) -> list[Extent]:
         """The files that may hold blocks from `first` to `last`, with the positions that each may hold."""

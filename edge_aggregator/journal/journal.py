@@ -17,7 +17,7 @@ from edge_aggregator.journal.merger import Merger
 from edge_aggregator.journal.seal import UNSEALED
 from edge_aggregator.journal.seen import Seen
 from edge_aggregator.journal.tally import Tally, Told, boot_number
-from edge_aggregator.storage import fatal
+from edge_aggregator.storage import StorageFailedError, fatal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -69,12 +69,15 @@ class Journal:
     def open(self, processed: int, received: int) -> None:
         """Open the newest file only. The state knows blocks up to `processed`, and `received` samples with them."""
         with fatal("opening the journal"):
+            self._check_keys()
             told, last = self._tally.told, self._newest()
             ends = (processed, told.position, self.folder.firsts[-1] - 1 if self.folder.firsts else 0, last[0])
             self.last_position, self.received = max(ends), max(received, told.received, last[1])
             if self._goes_on():
                 first = self.folder.firsts[-1]
                 self._current, self._index = self.folder.file(first), self.folder.index(first, first)
+                if not len(self._index):
+                    self._current.name_key(self._ring.newest)
             else:
                 self._begin(self.last_position + 1)
 
@@ -158,12 +161,21 @@ class Journal:
         return (numbers.last, numbers.before + numbers.received)
 
     def _goes_on(self) -> bool:
-        # A file that has lost something takes nothing more: what else is wrong with it nobody knows.
+        # A file has one key. One that has lost something takes nothing more: what else is wrong with it nobody knows.
         if not self.folder.firsts:
             return False
         extent = Extent(self.folder.firsts[-1], self.last_position)
         index = self._index_of(extent)
-        return index is not None and not index.gaps(*extent)
+        if index is None or index.gaps(*extent):
+            return False
+        return not len(index) or index.at(-1).key == self._ring.newest
+
+    def _check_keys(self) -> None:
+        for key, name in self.folder.unknown_keys().items():
+            raise StorageFailedError(
+                f"{name} is sealed with journal key {key:08x}, which is not among the {self._ring.size()} configured: add "
+                "it to journal_key_file (or journal_key_env) after the newest one, or move that file to another folder"
+            )
 
     def _begin(self, position: int) -> None:
         self._current = self.folder.begin(position)

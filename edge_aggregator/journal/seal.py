@@ -68,6 +68,10 @@ class Keyring:
         self._ciphers = {key.id: AESGCM(key.raw) for key in keys}
         self._sums = {key.id: hashlib.sha256(b"tidegate journal numbers" + key.raw).digest() for key in keys}
 
+    def size(self) -> int:
+        """How many keys there are."""
+        return len(self._ciphers)
+
     def has(self, key: int) -> bool:
         """Whether what was sealed with this key can be read."""
         return key == PLAIN or key in self._ciphers
