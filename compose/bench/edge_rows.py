@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from compose.bench.load import Load
 from compose.bench.mix import START_MS, mix
 from compose.bench.run import PER_MESSAGE, run
-from compose.bench.sizes import sizes, together
-from compose.bench.skab import read_skab
+from compose.bench.sizes import sizes
+from compose.bench.skab import fleet, read_skab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,6 @@ class Sizing:
     idle: Load
     size_devices: int
     size_seconds: int
-    skab_seconds: int
 
 
 WHOLE = Sizing(
@@ -51,7 +50,6 @@ WHOLE = Sizing(
     idle=Load(devices=1_000, rate=1_000, seconds=2, rest_s=20),
     size_devices=1_000,
     size_seconds=120,
-    skab_seconds=600,
 )
 QUICK = Sizing(
     speed=Load(devices=50, rate=1_000, seconds=2, frames=10, window_s=1),
@@ -62,7 +60,6 @@ QUICK = Sizing(
     idle=Load(devices=50, rate=100, seconds=1, frames=10, window_s=1, rest_s=2),
     size_devices=20,
     size_seconds=20,
-    skab_seconds=20,
 )
 
 
@@ -161,10 +158,12 @@ async def idle(bench: Bench) -> dict[str, Any]:
 async def wire_and_journal(bench: Bench) -> dict[str, Any]:
     """Bytes per raw sample, of the mix and, where the data set lies beside the project, of SKAB."""
     sizing, folder = bench.sizing, bench.stand.folder
-    found = sizes(mix(sizing.size_devices, sizing.size_seconds, 1), folder / "sizes-mix")
+    warm_s = sizing.size_seconds // 6
+    found = sizes(mix(sizing.size_devices, sizing.size_seconds, 1), folder / "sizes-mix", warm_s)
     figures = {"wire_bytes_per_sample": round(found.wire, 3), "journal_bytes_per_sample": round(found.journal, 3)}
     if SKAB.is_dir():  # noqa: ASYNC240 - nothing runs beside it
-        skab = sizes(together(read_skab(SKAB), sizing.skab_seconds, START_MS), folder / "sizes-skab")
+        pumps = fleet(read_skab(SKAB), sizing.size_devices, sizing.size_seconds, START_MS)
+        skab = sizes(pumps, folder / "sizes-skab", warm_s)
         figures |= {"skab_wire_bytes_per_sample": round(skab.wire, 3)}
         figures |= {"skab_journal_bytes_per_sample": round(skab.journal, 3)}
     return figures

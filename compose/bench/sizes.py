@@ -20,6 +20,8 @@ from edge_aggregator.forward import Signer
 from edge_aggregator.receive.port import Message
 from edge_aggregator.rooms import open_rooms
 from edge_aggregator.storage import Storage
+from ingest.contract.batch_wire import decode_batch
+from ingest.contract.topics import ROLLUPS
 from ingest.runtime.log.kafka.appender import BATCH_BYTES
 from ingest.runtime.secrets import generate_private_key
 from ingest.runtime.telemetry import Telemetry
@@ -43,8 +45,11 @@ class Sizes(NamedTuple):
     journal: float
 
 
-def sizes(readings: Readings, folder: Path) -> Sizes:
-    """Take `readings` through a gateway, one commit and one flush a second."""
+def sizes(readings: Readings, folder: Path, warm_s: int = 0) -> Sizes:
+    """Take `readings` through a gateway, one commit and one flush a second.
+
+    The wire is measured after the first `warm_s` seconds: before, every device announces itself, once and for all.
+    """
     folder.mkdir(parents=True)
     key = generate_private_key(folder / "key.pem")
     config = EdgeConfig(
@@ -57,20 +62,15 @@ def sizes(readings: Readings, folder: Path) -> Sizes:
     )
     signer = Signer(key, historical_after_ms=milliseconds(config.historical_after_s))
     core = Core(open_rooms(config, {}, Storage()), Telemetry("bench"))
-    wire = sum(_second(core, signer, now, taken) for now, taken in _seconds(readings, config))
+    warm_until = int(readings.ts[0]) + warm_s * _SECOND
+    wire = samples = 0
+    for now, taken in _seconds(readings, config):
+        records = _second(core, signer, now, taken)
+        if now > warm_until:
+            wire, samples = wire + sent_bytes(records), samples + _samples(records)
     core.close()
     journal = sum(path.stat().st_size for path in (folder / "data" / "journal").iterdir())
-    return Sizes(wire / readings.samples(), journal / readings.samples())
-
-
-def together(readings: Readings, seconds: int, start_ms: int) -> Readings:
-    """The first `seconds` of every device, moved so that all begin at `start_ms`, in order of arrival."""
-    first = np.full(int(readings.device.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, readings.device, readings.ts)
-    ts = readings.ts - first[readings.device] + start_ms
-    kept = np.flatnonzero(ts < start_ms + seconds * _SECOND)
-    order = kept[np.argsort(ts[kept], kind="stable")]
-    return readings._replace(device=readings.device[order], ts=ts[order], value=readings.value[order])
+    return Sizes(wire / samples, journal / readings.samples())
 
 
 def _seconds(readings: Readings, config: EdgeConfig) -> Iterable[tuple[int, list[Taken]]]:
@@ -86,16 +86,21 @@ def _seconds(readings: Readings, config: EdgeConfig) -> Iterable[tuple[int, list
         yield now + later * _SECOND, []
 
 
-def _second(core: Core, signer: Signer, now: int, taken: list[Taken]) -> int:
+def _samples(records: Sequence[Outgoing]) -> int:
+    # Counted where they are: windows leave some seconds after their samples came.
+    return sum(decode_batch(record.value or b"").ledger.net for record in records if record.topic == ROLLUPS)
+
+
+def _second(core: Core, signer: Signer, now: int, taken: list[Taken]) -> list[Outgoing]:
     if taken:
         core.commit(taken)
         core.step(now / _SECOND)
     core.flush(Moment(now, now / _SECOND, now - 1, cut_off=False))
-    size = 0
+    records: list[Outgoing] = []
     while waiting := core.head():
-        size += sent_bytes([signer.sign(one, now) for one in waiting])
+        records += [signer.sign(one, now) for one in waiting]
         core.sent(waiting)
-    return size
+    return records
 
 
 def sent_bytes(records: Sequence[Outgoing]) -> int:

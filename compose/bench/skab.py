@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SENSORS = 8
 _DECIMALS = 6
+_SECOND = 1_000
 
 
 def read_skab(folder: Path) -> Readings:
@@ -33,6 +34,28 @@ def read_skab(folder: Path) -> Readings:
     device = np.repeat(np.arange(len(runs)), [len(ts) for _, ts, _ in runs])
     ts, value = np.concatenate([ts for _, ts, _ in runs]), np.concatenate([value for _, _, value in runs])
     return Readings(runs[0][0], (_DECIMALS,) * SENSORS, device, ts, value)
+
+
+def fleet(readings: Readings, devices: int, seconds: int, start_ms: int) -> Readings:
+    """`devices` pumps that repeat `seconds` of the runs from `start_ms` on, in order of arrival.
+
+    Each begins at another place of a run, so that no two say the same at the same time, and speaks at its own place in the
+    second.
+    """
+    runs = np.unique(readings.device, return_index=True)[1]
+    ends = np.append(runs[1:], len(readings.device))
+    rounds = -(-devices // len(runs))
+    parts = []
+    for device in range(devices):
+        first, last = int(runs[device % len(runs)]), int(ends[device % len(runs)])
+        ts = readings.ts[first:last] - readings.ts[first]
+        begin = max(0, int(ts[-1]) - 1000 * seconds) // _SECOND * (device // len(runs)) // rounds * _SECOND
+        rows = np.flatnonzero((ts >= begin) & (ts < begin + 1000 * seconds))
+        at = ts[rows] - begin + start_ms + device * 37 % _SECOND
+        parts.append((np.full(len(rows), device), at, readings.value[first + rows]))
+    number, ts, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.argsort(ts, kind="stable")
+    return readings._replace(device=number[order], ts=ts[order], value=value[order])
 
 
 def _read(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
