@@ -48,8 +48,7 @@ def _weigh(value: Floats, of: Integers, places: Integers, whole: Integers, exact
     # What is left has values of many places among others, or no decimals at all.
     runs, at = _inexact(exact, of, len(places))
     group = np.searchsorted(runs, of[at])
-    places[runs] = best_places([value[at]], group, len(runs), slice(None), SAMPLES)
-    whole[at], exact[at] = as_whole(value[at], np.minimum(places, MOST_PLACES)[of[at]])
+    places[runs], [(whole[at], exact[at])] = best_places([value[at]], group, len(runs), slice(None), SAMPLES)
     by_bits = at[places[of[at]] == BITS]
     whole[by_bits], exact[by_bits] = ordered_bits(value[by_bits]), True
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MASKS = np.array([(1 << width) - 1 for width in range(65)], np.uint64)
 """The greatest number of each width."""
 _WORD = 64
+_EXACT = 1 << 53
 _ONE, _LAST = np.uint64(1), np.uint64(_WORD - 1)
 
 
@@ -54,11 +55,18 @@ def unpack_bits(data: bytes | memoryview, widths: Integers) -> Unsigned:
 
 def bit_length(values: Unsigned) -> Integers:
     """How many bits each number has, 0 for 0."""
+    if not len(values) or int(values.max()) < _EXACT:
+        return _exponents(values)
     high = values >> np.uint64(32)
     tall = high > 0
-    length = (np.where(tall, high, values).astype(np.float64).view(np.int64) >> 52) - 1022
-    total: Integers = np.maximum(length, 0) + 32 * tall
-    return total
+    length: Integers = _exponents(np.where(tall, high, values)) + 32 * tall
+    return length
+
+
+def _exponents(values: Unsigned) -> Integers:
+    # A double's exponent, which is the bit length of whole numbers below 2^53.
+    exponents: Integers = np.maximum((values.astype(np.float64).view(np.int64) >> 52) - 1022, 0)
+    return exponents
 
 
 def zigzag(values: Integers) -> Unsigned:

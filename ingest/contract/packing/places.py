@@ -11,12 +11,14 @@ from ingest.contract.packing.decimals import MOST_PLACES, as_whole, fewest_place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from ingest.contract.packing.bits import Integers
     from ingest.contract.packing.decimals import Floats
 
 SMALLEST_CLASS = 24
 """A metric of fewer rows shares its class with others of as many places: a class has its price, too."""
-_SAMPLE = 512
+_SAMPLE = 256
 _NEEDS = MOST_PLACES + 2
 
 
@@ -31,21 +33,28 @@ WINDOWS = Price(4 * 3.3, 320)
 SAMPLES = Price(3.3, 72)
 
 
-def best_places(
-    values: Sequence[Floats], group: Integers, groups: int, some: slice | Integers, price: Price
-) -> Integers:
-    """Decimal places by group, shape (groups,); rows that need more of them are kept as they are.
+Whole = tuple["Integers", "NDArray[np.bool_]"]
+"""What `as_whole` gives."""
 
-    `some` of the rows say what is likely; only the rows that are otherwise are looked at closely. Where all rows of a group
-    are better kept, it has `MOST_PLACES` + 1.
+
+def best_places(
+    values: Sequence[Floats], group: Integers, groups: int, some: slice, price: Price
+) -> tuple[Integers, list[Whole]]:
+    """Decimal places by group, shape (groups,), and each column of values as whole numbers of so many.
+
+    Rows that need more places are kept as they are. `some` of the rows say what is likely; only the rows that are
+    otherwise are looked at closely. A group without any decimals has `MOST_PLACES` + 1.
     """
-    likely = _cheapest(_needs([value[some] for value in values]), group[some], groups, price)
-    need = np.minimum(likely, MOST_PLACES)[group]
-    others = np.flatnonzero(~np.logical_and.reduce([as_whole(value, need)[1] for value in values]))
-    if not len(others):
-        return np.minimum(likely, MOST_PLACES)
-    need[others] = np.maximum(_needs([value[others] for value in values]), need[others])
-    return _cheapest(need, group, groups, price)
+    places = _cheapest(_needs([value[some] for value in values]), group[some], groups, price)
+    need = np.minimum(places, MOST_PLACES)[group]
+    whole = [as_whole(value, need) for value in values]
+    others = np.flatnonzero(~np.logical_and.reduce([exact for _, exact in whole]))
+    if len(others):
+        need[others] = np.maximum(_needs([value[others] for value in values]), need[others])
+        places = _cheapest(need, group, groups, price)
+        need = np.minimum(places, MOST_PLACES)[group]
+        whole = [as_whole(value, need) for value in values]
+    return places, whole
 
 
 def spread_out(rows: int) -> slice:
@@ -63,7 +72,7 @@ def classes_of(places: Integers, rows: Integers) -> tuple[Integers, Integers]:
 
 
 def _needs(values: Sequence[Floats]) -> Integers:
-    needs: Integers = np.maximum.reduce([fewest_places(value) for value in values])
+    needs: Integers = fewest_places(np.concatenate(values)).reshape(len(values), -1).max(axis=0)
     return needs
 
 

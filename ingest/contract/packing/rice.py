@@ -28,11 +28,14 @@ class BadCodeError(ValueError):
 
 def encode_rice(values: Unsigned, low_bits: Integers) -> bytes:
     """Numbers, shape (n,), with the parameter of each: four bytes of the quotients' size, quotients, low bits."""
-    quotient = np.minimum(values >> low_bits.view(np.uint64), np.uint64(ESCAPE)).astype(np.int64)
-    widths = np.where(quotient == ESCAPE, 64, low_bits)
-    ends = np.cumsum(quotient + 1)
-    unary = np.zeros(int(ends[-1]) if len(ends) else 0, np.uint8)
-    unary[ends - 1] = 1
+    quotient = values >> low_bits.view(np.uint64)
+    escaped = quotient >= np.uint64(ESCAPE)
+    if escaped.any():
+        quotient[escaped] = ESCAPE
+    widths = np.where(escaped, 64, low_bits)
+    ones = np.cumsum(quotient.view(np.int64) + 1) - 1
+    unary = np.zeros(int(ones[-1]) + 1 if len(ones) else 0, np.uint8)
+    unary[ones] = 1
     quotients = np.packbits(unary, bitorder="little").tobytes()
     return _SIZE.pack(len(quotients)) + quotients + pack_bits(values & MASKS[widths], widths)
 

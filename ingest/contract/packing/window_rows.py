@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ingest.contract.packing.decimals import GREATEST, POWERS, as_whole
+from ingest.contract.packing.decimals import GREATEST, POWERS
 from ingest.contract.packing.window_shape import Shape, pair_bounds, shape, whole_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ingest.contract.packing.bits import Integers
     from ingest.contract.packing.decimals import Floats
+    from ingest.contract.packing.places import Whole
 
 
 _CERTAIN = float(1 << 62)
@@ -41,11 +42,16 @@ class WholeWindows(NamedTuple):
         return WholeWindows(row, group, places, last, total, self.known.take(which))
 
 
-def whole_windows(columns: Mapping[str, NDArray[Any]], group: Integers, places: Integers) -> WholeWindows:
-    """Of a batch's columns, shape (rows,), those rows that decimals of these `places` give back to the last bit."""
+def whole_windows(
+    columns: Mapping[str, NDArray[Any]], whole: Sequence[Whole], group: Integers, places: Integers
+) -> WholeWindows:
+    """Of a batch's columns, shape (rows,), those rows that decimals of these `places` give back to the last bit.
+
+    `whole` is what `min`, `max` and `last` are in whole numbers.
+    """
     count = columns["count"].astype(np.int64)
-    (low, _), (high, _), (last, _) = numbers = [as_whole(columns[name], places) for name in ("min", "max", "last")]
-    exact = np.logical_and.reduce([found for _, found in numbers])
+    (low, _), (high, _), (last, _) = whole
+    exact = np.logical_and.reduce([found for _, found in whole])
     known = shape(count, low, high - low, last - low)
     total, certain = _whole(columns["sum"], POWERS[places])
     total -= count * low + known.known

@@ -56,9 +56,10 @@ def encode_statistics(columns: Mapping[str, NDArray[Any]], metrics: int) -> dict
     """The five float columns, shape (rows,), with the help of `metric` and `count`, as the buffers of `BUFFERS`."""
     metric = columns["metric"].astype(np.int64)
     values = [columns[name] for name in ("min", "max", "last")]
-    places = np.minimum(best_places(values, metric, metrics, spread_out(len(metric)), WINDOWS), MOST_PLACES)
+    likely, whole = best_places(values, metric, metrics, spread_out(len(metric)), WINDOWS)
+    places = np.minimum(likely, MOST_PLACES)
     class_of, places_of = classes_of(places, np.bincount(metric, minlength=metrics))
-    windows = whole_windows(columns, class_of[metric], places[metric])
+    windows = whole_windows(columns, whole, class_of[metric], places[metric])
     sums, squares = columns["sum"][windows.row], columns["sumsq"][windows.row]
     pairs, room, least = free_pairs(windows, squares)
     of, known, classes = windows.group, windows.known, len(places_of)
