@@ -23,7 +23,7 @@ _FLOAT, _FLOAT_BYTES = Struct("d").pack, 8
 
 
 class Collected:
-    """Samples by parts: `series` (int64 ids), `times`, `arrivals`, `origins` one entry a part.
+    """Samples by parts: `series` (int64 ids), `times`, `arrivals`, `origins`, `sizes` (bytes) one entry a part.
 
     A part is what shares one timestamp: a message, or one object of an array. `numbers` are the values of all samples,
     float64 in native order; `no_numbers` which of them are none.
@@ -36,6 +36,7 @@ class Collected:
         self.times: list[int] = []
         self.arrivals: list[int] = []
         self.origins: list[Message] = []
+        self.sizes: list[int] = []
         self.repeated: list[int] = []
         """Parts of a message whose bytes an earlier part stands for."""
         self.kept: list[int] = []
@@ -62,6 +63,7 @@ class Collected:
         self.times.append(ts)
         self.arrivals.append(at)
         self.origins.append(message)
+        self.sizes.append(len(message.payload))
 
     def reject(self, message: Message, at: int, reason: SampleRejection, detail: str, samples: int = 1) -> None:
         """Count samples that are not taken, and keep the message as a dead letter."""

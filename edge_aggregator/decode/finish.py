@@ -74,7 +74,7 @@ def _heard(found: Collected, device: NDArray[np.int64]) -> list[int]:
 
 def _sent(found: Collected, device: NDArray[np.int64], tables: Tables) -> NDArray[np.float64]:
     # Payload bytes by device; a payload in which nothing was good counts for nobody.
-    size = np.array([len(payload) for _, payload, _ in found.origins], np.float64)
+    size = np.array(found.sizes, np.float64)
     size[found.repeated] = 0.0
     return np.bincount(device + 1, weights=size, minlength=len(tables.names.devices) + 1)[1:].astype(np.float64)
 

@@ -37,16 +37,17 @@ def read_messages(
     """
     ways, most = tables.ways, tables.limits.payload_bytes
     series, times, origins, numbers = into.series.append, into.times.append, into.origins.append, into.numbers
+    sizes = into.sizes.append
     for message in messages:
-        topic, payload, retain = message
-        way = ways.get(topic)
-        if way is None or retain or len(payload) > most:
+        payload = message.payload
+        way = ways.get(message.topic)
+        if way is None or message.retain or len(payload) > most:
             read_known(message, at, tables, into, other)
             continue
         try:
             reading = way.read(payload)
         except REFUSED:
-            del ways[topic]
+            del ways[message.topic]
             read_known(message, at, tables, into, other)
             continue
         series(way.series)
@@ -54,15 +55,17 @@ def read_messages(
         numbers += way.pack(*astuple(reading.metrics))
         times(reading.ts)
         origins(message)
+        sizes(len(payload))
     # Parts that were looked at more closely have their arrival already; all of this call's are equal.
     into.arrivals.extend([at] * (len(into.times) - len(into.arrivals)))
 
 
 def read_known(message: Message, at: int, tables: Tables, into: Collected, other: Callable[[Message], None]) -> None:
     """Take a message that has a shape which is known; what has none is given to `other`, in its turn."""
-    topic, payload, retain = message
+    topic, payload = message.topic, message.payload
     try:
-        document = orjson.loads(payload) if len(payload) <= tables.limits.payload_bytes and not retain else None
+        small = len(payload) <= tables.limits.payload_bytes
+        document = orjson.loads(payload) if small and not message.retain else None
     except orjson.JSONDecodeError:
         document = None
     if type(document) is not dict:
