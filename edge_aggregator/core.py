@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge_aggregator.decode.decoder import decode
 from edge_aggregator.flush import flush
 from edge_aggregator.journal.block import Block
+from edge_aggregator.live.protocol import ClockAhead
+from edge_aggregator.live.taps import Taps
 from edge_aggregator.recorder.search import Search, wanted_series
 from edge_aggregator.recovery import recover, step
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from edge_aggregator.decode.decoder import Taken
     from edge_aggregator.flush import Flushed, Moment
     from edge_aggregator.ledger import Totals
+    from edge_aggregator.live.talkers import Talker
+    from edge_aggregator.names import Names
     from edge_aggregator.outbox.outbox import Waiting
     from edge_aggregator.recorder.answers import Answer, Answers
     from edge_aggregator.recorder.table import OpenRequest
@@ -46,6 +50,16 @@ class Standing(NamedTuple):
     alarms_dropped: dict[str, int]
 
 
+class Observed(NamedTuple):
+    """What only a running gateway knows of its devices; see LiveStatus."""
+
+    talkers_by_samples: list[Talker]
+    talkers_by_bytes: list[Talker]
+    clocks_ahead: list[ClockAhead]
+    open_samples: int
+    quarantined: int
+
+
 class Core:
     """The order of calls: `commit`, then whoever sent is acknowledged, then `step`; `flush` now and then.
 
@@ -55,6 +69,8 @@ class Core:
     def __init__(self, rooms: Rooms, telemetry: Telemetry) -> None:
         self._rooms, self._telemetry = rooms, telemetry
         self._committed: list[Block] = []
+        self.taps = Taps()
+        """Who watches samples as they are acknowledged."""
         try:
             recover(rooms)
         except Exception:
@@ -73,6 +89,8 @@ class Core:
         blocks, self._committed = self._committed, []
         for block in blocks:
             step(self._rooms, block, listened)
+        if self.taps:
+            self.taps.offer(blocks)
 
     def flush(self, moment: Moment) -> Flushed | None:
         """Write to the outbox what has closed and what has happened; None when there was nothing."""
@@ -106,6 +124,11 @@ class Core:
         return self._rooms.state.commands.unanswered()
 
     @property
+    def names(self) -> Names:
+        """Devices and series; may be read in any thread."""
+        return self._rooms.names
+
+    @property
     def answers(self) -> Answers:
         """Makes what is sent for a request; may be used in any thread."""
         return self._rooms.answers
@@ -130,6 +153,18 @@ class Core:
     def close_pull(self, begun: OpenRequest, answer: Answer, now: int) -> None:
         """A request was answered or given up: its line of the audit is in the outbox on return."""
         self._rooms.clerk.close(begun, answer, now)
+
+    def observed(self, now: int, most: int) -> Observed:
+        """What is known of single devices at `now` (ms), `most` of each."""
+        names, talkers = self._rooms.names.devices, self._rooms.tables.rates.talkers
+        furthest = self._rooms.registry.clocks.furthest(most)
+        return Observed(
+            talkers.most("samples", names, now, most),
+            talkers.most("bytes", names, now, most),
+            [ClockAhead(names[device], ahead) for device, ahead in furthest],
+            self._rooms.ledger.totals.open,
+            self._rooms.journal.quarantined,
+        )
 
     def forgotten(self) -> int:
         """The newest timestamp (ms) that the journal has forgotten; -1 without any."""

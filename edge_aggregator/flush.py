@@ -15,7 +15,7 @@ from ingest.contract.events import DeviceState, GatewayEvent
 if TYPE_CHECKING:
     from edge_aggregator.rooms import Rooms
     from edge_aggregator.rules.alarm import Alarm
-    from edge_aggregator.windows.rollups import Settled
+    from edge_aggregator.windows.rollups import Rollups, Settled
     from ingest.contract.events import DeviceEvent
     from ingest.runtime.telemetry import Telemetry
 
@@ -33,11 +33,12 @@ class Moment(NamedTuple):
 
 
 class Flushed(NamedTuple):
-    """What a flush did, for the metrics."""
+    """What a flush did, for the metrics; `until` is when the newest of its windows ends (ms), -1 without any."""
 
     windows: int
     conflicts: int
     pending: Pending
+    until: int = -1
 
 
 class _Work(NamedTuple):
@@ -58,7 +59,11 @@ def flush(rooms: Rooms, moment: Moment, telemetry: Telemetry) -> Flushed | None:
         eviction = _write(rooms, work, moment, trace)
     rooms.journal.checkpointed(rooms.state.boot, rooms.saved.head.seq, rooms.saved.processed)
     rooms.journal.remove(eviction)
-    return Flushed(len(rollups.series), work.settled.conflicts, work.pending)
+    return Flushed(len(rollups.series), work.settled.conflicts, work.pending, _until(rollups))
+
+
+def _until(rollups: Rollups) -> int:
+    return int((rollups.start + rollups.width).max(initial=-1))
 
 
 def _gather(rooms: Rooms, moment: Moment) -> _Work:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edge_aggregator.core import Core
     from edge_aggregator.intake import EdgeIntake
+    from edge_aggregator.live.recent import Recent
     from edge_aggregator.meters import Meters
     from edge_aggregator.receive.port import Receiver
     from edge_aggregator.thread import OneThread
@@ -35,11 +36,13 @@ class Pipeline:
         *,
         clock: Clock,
         meters: Meters,
+        recent: Recent,
         flush_s: float,
         flushed: Callable[[], None],
     ) -> None:
         self._core, self._thread, self._intake, self._receivers = core, thread, intake, receivers
-        self._clock, self._meters, self._flush_s, self._flushed = clock, meters, flush_s, flushed
+        self._clock, self._meters, self._recent = clock, meters, recent
+        self._flush_s, self._flushed = flush_s, flushed
         self._listening = Listening(clock.monotonic())
         self._draining = False
 
@@ -79,6 +82,7 @@ class Pipeline:
         for _, arrival in arrivals:
             arrival.committed()
         self._intake.release(samples)
+        self._recent.committed(begun, sum(self._intake.messages.values()), samples)
         self._meters.committed(self._clock.monotonic() - begun, self._intake.messages.items())
         self._intake.messages.clear()
         await self._thread.run(self._core.step, self._listened())
@@ -93,6 +97,7 @@ class Pipeline:
         )
         flushed = await self._thread.run(self._core.flush, moment)
         if flushed is not None:
+            self._recent.closed(moment.now, flushed.until)
             self._flushed()
             self._meters.flushed(flushed, await self._thread.run(self._core.standing))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge_aggregator.commands.consumer import POLL_S, DownConsumer
@@ -12,6 +13,9 @@ from edge_aggregator.config import milliseconds
 from edge_aggregator.core import Core
 from edge_aggregator.forward import Forwarder, Signer
 from edge_aggregator.intake import EdgeIntake
+from edge_aggregator.live.observer import Observer
+from edge_aggregator.live.recent import Recent
+from edge_aggregator.live.server import LiveServer
 from edge_aggregator.meters import Meters
 from edge_aggregator.pipeline import Pipeline
 from edge_aggregator.receive.mqtt.downlink import PahoDownlink
@@ -142,7 +146,7 @@ class EdgeService:
             forwarder.more.set()
             alarms.more()
 
-        meters = Meters(has.telemetry)
+        recent, meters = Recent(has.clock.monotonic()), Meters(has.telemetry)
         meters.begin(await self._thread.run(core.standing))
         pipeline = Pipeline(
             core,
@@ -151,11 +155,12 @@ class EdgeService:
             self.receivers,
             clock=has.clock,
             meters=meters,
+            recent=recent,
             flush_s=config.flush_interval_s,
             flushed=flushed,
         )
         inward = [*(receiver.run(intake) for receiver in self.receivers), *self._commands(core, forwarder)]
-        inward += [*self._recorder(core, forwarder), alarms.run()]
+        inward += [*self._recorder(core, forwarder), alarms.run(), self._live(core, recent).run()]
         await self._until_drained(pipeline, forwarder, inward)
 
     async def _until_drained(
@@ -224,6 +229,11 @@ class EdgeService:
         group = f"tidegate-edge-{has.config.gateway}-requests"
         consumer = self._down(REQUESTS, answering.take, "requests", group, poll_s=REQUESTS_POLL_S)
         return [consumer.run(), answering.run()]
+
+    def _live(self, core: Core, recent: Recent) -> LiveServer:
+        has = self._has
+        observer = Observer(core, self._thread, self.receivers, recent, clock=has.clock, health=has.health)
+        return LiveServer(Path(has.config.data_dir), core, observer.status)
 
     def _down(self, topic: str, take: Take, part: str, group: str, poll_s: float = POLL_S) -> DownConsumer:
         has = self._has

@@ -24,7 +24,8 @@ class StatusError(ValueError):
 class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """As of the newest flush; samples that were acknowledged since are in the journal and not counted yet.
 
-    `oldest_unsent` in ms since the epoch, None when nothing waits; `journal_bytes` on disk.
+    `oldest_unsent` in ms since the epoch, None when nothing waits; `journal_bytes` on disk; `quarantined_blocks` of the
+    journal cannot be read.
     """
 
     boot: str
@@ -35,9 +36,11 @@ class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
     outbox_bytes: int
     oldest_unsent: int | None
     commands_waiting: int
+    requests_waiting: int
     devices: int
     series: int
     journal_bytes: int
+    quarantined_blocks: int
     alarms: list[Alarm]
     """Those that are pending or firing, the ones that changed last first."""
     over_quota: dict[str, int]
@@ -78,10 +81,12 @@ def _read(db: apsw.Connection, data_dir: Path) -> EdgeStatus:
         outbox_bytes=int(size),
         oldest_unsent=None if oldest is None else int(oldest),
         commands_waiting=_count(db, "SELECT count(*) FROM commands WHERE status IN ('waiting', 'accepted')"),
+        requests_waiting=_count(db, "SELECT count(*) FROM sample_requests WHERE status = 'waiting'"),
         devices=_count(db, "SELECT count(*) FROM devices"),
         series=_count(db, "SELECT count(*) FROM series"),
         alarms=_alarms(db),
         over_quota=progress.offenders,
+        quarantined_blocks=sum(_quarantined(file) for file in (data_dir / "journal").glob("journal-*.db")),
         journal_bytes=sum(_size(file) for file in (data_dir / "journal").glob("journal-*")),
     )
 
@@ -93,6 +98,16 @@ def _alarms(db: apsw.Connection) -> list[Alarm]:
 def _count(db: apsw.Connection, query: str) -> int:
     row = db.execute(query).fetchone()
     return int(row[0]) if row else 0
+
+
+def _quarantined(file: Path) -> int:
+    # What stands in the write-ahead log of the newest file is left out: reading must not change a file.
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    try:
+        with closing(apsw.Connection(f"{file.absolute().as_uri()}?immutable=1", flags=flags)) as db:
+            return _count(db, "SELECT count(*) FROM quarantine")
+    except apsw.Error:  # evicted meanwhile, or so damaged that not even this can be read: the gateway says so
+        return 0
 
 
 def _size(file: Path) -> int:

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dead": ("compose.cli.dead", "dead", "List, explain and replay dead letters."),
     "rollout": ("compose.cli.rollout", "rollout", "Start, watch and replay rollouts."),
     "bench": ("compose.cli.bench", "bench", "Measure what is claimed, try what is promised."),
+    "tap": ("compose.cli.tap", "tap", "Watch samples as a running gateway acknowledges them."),
     "samples": ("compose.cli.samples", "samples", "Pull raw samples out of gateways' flight recorders."),
     "keys": ("compose.cli.keys", "keys", "Make keys and tokens."),
 }

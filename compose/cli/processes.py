@@ -17,6 +17,7 @@ from compose.cli.ending import end_process, fail, refuse
 from compose.processes.check import require_secrets
 from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess, Process
 from compose.processes.run import run_analytics, run_api, run_edge, run_ingest
+from ingest.runtime.clock import SystemClock
 from ingest.runtime.config import ConfigError
 
 if TYPE_CHECKING:
@@ -77,18 +78,28 @@ def edge_run(config: Path) -> None:
 @CONFIG
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def edge_status(config: Path, *, as_json: bool) -> None:
-    """The ledger and the outbox of a site, from its files; the process may be running or not."""
-    from edge_aggregator.status import StatusError, status  # noqa: PLC0415 - only this command needs it
+    """How a gateway stands: its account, journal and outbox, from its files, whether or not it runs.
 
+    What only the running process knows (rates, lag, top talkers, clocks) is added while it runs: `live` in the JSON.
+    """
+    from compose.cli.standing import table  # noqa: PLC0415 - only this command needs these
+    from edge_aggregator.live.client import NotRunningError, live_status  # noqa: PLC0415
+    from edge_aggregator.status import StatusError, status  # noqa: PLC0415
+
+    settings, away, live = read(config, EdgeProcess).edge, "", None
     try:
-        found = msgspec.to_builtins(status(Path(read(config, EdgeProcess).edge.data_dir)))
+        found = status(Path(settings.data_dir))
+        live = live_status(Path(settings.data_dir))
     except StatusError as error:
         fail(str(error))
+    except NotRunningError as error:
+        away = str(error)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
-        return
-    for name, value in found.items():
-        click.echo(f"{name:<12} {value}")
+        bounds = {"journal_bytes": settings.journal_bytes, "outbox_bytes": settings.outbox_bytes}
+        whole = msgspec.to_builtins(found) | {"bounds": bounds, "live": msgspec.to_builtins(live), "away": away}
+        click.echo(msgspec.json.encode(whole).decode())
+    else:
+        click.echo(table(found, live, settings, SystemClock().now_ms(), away))
 
 
 @click.group()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edge_aggregator.columns import Columns
+from edge_aggregator.live.talkers import Talkers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,9 +46,11 @@ class Rates:
         names = ("samples", "bytes", "overflow")
         self._buckets = Columns({name: ("f8", most) for name, most in zip(names, self._most, strict=True)})
         self._filled_at: int | None = None
+        self.talkers = Talkers()
 
     def take(self, count: NDArray[np.int64], sent: NDArray[np.float64], now: int) -> Shares:
         """Take what a commit brought from the buckets: `count` samples in `sent` bytes by device, at `now` (ms)."""
+        self.talkers.note(count, sent, now)
         self._fill(len(count), now)
         samples, size, overflow = (self._buckets[name][: len(count)] for name in ("samples", "bytes", "overflow"))
         fits = np.where(sent > size, size / np.maximum(sent, 1.0), 1.0)

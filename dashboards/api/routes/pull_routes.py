@@ -68,7 +68,9 @@ def show(request: ApiRequest, name: FromPath[str]) -> Data[PullView]:
 def chunk(request: ApiRequest, name: FromPath[str], gateway: FromPath[str], number: FromPath[str]) -> Data[ChunkView]:
     """One chunk of a gateway's answer, from 0 to below its `chunks`; 410 when it has been forgotten: ask again."""
     view = _view(request, name)
-    found = view_of(request).pulls.chunk(name, gateway, int(number) if number.isdecimal() and len(number) < _DIGITS else -1)
+    found = view_of(request).pulls.chunk(
+        name, gateway, int(number) if number.isdecimal() and len(number) < _DIGITS else -1
+    )
     if found is not None:
         return Data(_chunk_view(found))
     if any(one.gateway == gateway and one.state is PullState.FORGOTTEN for one in view.gateways):
