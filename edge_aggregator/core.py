@@ -11,12 +11,16 @@ from edge_aggregator.live.protocol import ClockAhead
 from edge_aggregator.live.taps import Taps
 from edge_aggregator.recorder.search import Search, wanted_series
 from edge_aggregator.recovery import recover, step
+from edge_aggregator.reload import reload_rooms
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from edge_aggregator.commands.table import Known
+    from edge_aggregator.config import EdgeConfig
     from edge_aggregator.decode.decoder import Taken
     from edge_aggregator.flush import Flushed, Moment
     from edge_aggregator.ledger import Totals
@@ -178,6 +182,10 @@ class Core:
         """It has arrived, or never will."""
         with self._rooms.state.transaction():
             self._rooms.state.alarm_queue.remove(notification)
+
+    def reload(self, config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey]) -> None:
+        """Work by another configuration from now on, of which only what is reloadable differs."""
+        reload_rooms(self._rooms, config, keys)
 
     def standing(self) -> Standing:
         """For metrics and status."""

@@ -34,14 +34,14 @@ class Signer:
 
     def __init__(self, key: Ed25519PrivateKey, *, historical_after_ms: int) -> None:
         self._key, self._name = key, key_id(key.public_key())
-        self._historical_after_ms = historical_after_ms
+        self.historical_after_ms = historical_after_ms
 
     def sign(self, waiting: Waiting, now: int) -> Outgoing:
         """The record as it is sent; the signature covers its value."""
         record, value = waiting.record, waiting.record.value
         if value is None:
             return record
-        if waiting.kind is Kind.ROLLUPS and now - waiting.created > self._historical_after_ms:
+        if waiting.kind is Kind.ROLLUPS and now - waiting.created > self.historical_after_ms:
             value = mark_historical(value)
         headers = (*record.headers, *signature_headers(value, self._key, self._name))
         return msgspec.structs.replace(record, value=value, headers=headers)

@@ -26,8 +26,10 @@ class EdgeIntake:
     def __init__(
         self, clock: Clock, *, most_bytes: int, commit_bytes: int, commit_samples: int, interval_s: float
     ) -> None:
-        self._clock, self._most_bytes = clock, most_bytes
-        self._commit_bytes, self._commit_samples, self._interval_s = commit_bytes, commit_samples, interval_s
+        self._clock = clock
+        self.configure(
+            most_bytes=most_bytes, commit_bytes=commit_bytes, commit_samples=commit_samples, interval_s=interval_s
+        )
         self._messages = self._held_messages = 0
         self._samples_each = 1.0
         self._waiting: list[tuple[int, Arrival]] = []
@@ -40,6 +42,11 @@ class EdgeIntake:
         """Set when there is something to wait for anew: a first arrival, or reason to commit at once."""
         self.messages: Counter[str] = Counter()
         """Messages by receiver since the last look."""
+
+    def configure(self, *, most_bytes: int, commit_bytes: int, commit_samples: int, interval_s: float) -> None:
+        """Other bounds from now on."""
+        self._most_bytes, self._commit_bytes = most_bytes, commit_bytes
+        self._commit_samples, self._interval_s = commit_samples, interval_s
 
     def offer(self, arrival: Arrival) -> None:
         """Take an arrival; never blocks."""

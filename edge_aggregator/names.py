@@ -235,6 +235,22 @@ class Names:
             self._switch(series, int(wanted[self.columns["metric"][series]]), newest_there)
         return changed
 
+    def configure(self, widths: Widths, aspects: Aspects, *, max_devices: int) -> None:
+        """Other wishes from now on; `adopt_aspects` and `adopt_widths` bring them to the series that there are."""
+        self._widths, self.aspects, self._max_devices = widths, aspects, max_devices
+
+    def adopt_aspects(self) -> list[int]:
+        """Let configured details that differ take effect at once; which series changed."""
+        if not self.metrics:
+            return []
+        metric = self.columns["metric"]
+        aspect = np.array([self._aspect(one.metric) for one in self.metrics], np.uint8)[metric]
+        changed: list[int] = np.flatnonzero(aspect != self.columns["aspect"]).tolist()
+        self.columns["aspect"][:] = aspect
+        self.columns["reach"][:] = np.array([self._reach(one.metric) for one in self.metrics], np.int64)[metric]
+        self.asking = bool(aspect.any())
+        return changed
+
     def _plain(self, series: int, name: SeriesName) -> SeriesRow:
         width = self._widths.of(name.metric)
         return SeriesRow(series, name, width, width, NEVER)

@@ -43,6 +43,7 @@ class Pipeline:
         self._core, self._thread, self._intake, self._receivers = core, thread, intake, receivers
         self._clock, self._meters, self._recent = clock, meters, recent
         self._flush_s, self._flushed = flush_s, flushed
+        self._clock, self._meters, self.flush_s, self._flushed = clock, meters, flush_s, flushed
         self._listening = Listening(clock.monotonic())
         self._draining = False
 
@@ -60,7 +61,7 @@ class Pipeline:
                 await self._commit()
             if self._clock.monotonic() >= next_flush:
                 await self._flush()
-                next_flush = self._clock.monotonic() + self._flush_s
+                next_flush = self._clock.monotonic() + self.flush_s
         await self._flush()
 
     async def _wait(self, next_flush: float) -> None:

@@ -141,9 +141,9 @@ def _opened(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: S
         lock=lock,
         site=site,
         names=names,
-        tables=Tables(config.site, names, _limits(config), Rates(config.quotas)),
+        tables=Tables(config.site, names, limits_of(config), Rates(config.quotas)),
         journal=journal,
-        bounds=Bounds(config.journal_bytes, _age(config)),
+        bounds=Bounds(config.journal_bytes, age_of(config)),
         state=state,
         windows=windows,
         registry=registry,
@@ -167,8 +167,7 @@ def _opened(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: S
 def _clerk(
     config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], state: State, answers: Answers, origin: Origin
 ) -> Clerk:
-    may_ask = {**keys, **parse_public_keys(config.recorder.keys)}
-    return Clerk(answers, may_ask, state, origin, most_waiting=config.recorder.most_waiting)
+    return Clerk(answers, may_ask(config, keys), state, origin, most_waiting=config.recorder.most_waiting)
 
 
 def _registry(config: EdgeConfig, site: Site, names: Names, devices: dict[int, bytes], saved: Progress) -> Registry:
@@ -184,7 +183,8 @@ def _windows(config: EdgeConfig, names: Names, saved: Progress) -> Windows:
     return windows
 
 
-def _age(config: EdgeConfig) -> int:
+def age_of(config: EdgeConfig) -> int:
+    """How long the journal is kept at least (ms)."""
     # A window that may still be corrected began this long ago, and then it was heard.
     widest = max([config.window_s, *(metric.width_s for metric in config.metrics)])
     return milliseconds(max(config.journal_age_s, config.allowed_lateness_s + widest + config.idle_close_s))
@@ -195,5 +195,11 @@ def _merging(config: EdgeConfig) -> Merging | None:
     return Merging(config.journal_merge_samples, span) if span else None
 
 
-def _limits(config: EdgeConfig) -> Limits:
+def may_ask(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey]) -> dict[str, Ed25519PublicKey]:
+    """Whose requests for raw samples are answered: the centre's `keys` and the recorder's own."""
+    return {**keys, **parse_public_keys(config.recorder.keys)}
+
+
+def limits_of(config: EdgeConfig) -> Limits:
+    """What decoding takes."""
     return Limits(config.max_payload_bytes, milliseconds(config.future_tolerance_s), milliseconds(config.max_age_s))

@@ -22,13 +22,14 @@ from edge_aggregator.receive.mqtt.downlink import PahoDownlink
 from edge_aggregator.receive.mqtt.listener import MqttListener
 from edge_aggregator.receive.mqtt.reader import MqttReader
 from edge_aggregator.recorder.recorder import Recorder
+from edge_aggregator.reload import Shell, fixed
 from edge_aggregator.rooms import open_rooms
 from edge_aggregator.rules.service import AlarmDelivery
 from edge_aggregator.storage import Storage
 from edge_aggregator.thread import OneThread
 from ingest.contract.commands import key_id
 from ingest.contract.topics import COMMANDS, REQUESTS
-from ingest.runtime.secrets import load_private_key, parse_public_keys
+from ingest.runtime.secrets import SecretError, load_private_key, parse_public_keys
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -82,6 +83,10 @@ def _entrance(config: EdgeConfig, clock: Clock) -> tuple[Receiver, Downlink]:
     raise ValueError("neither broker nor listener is given: name where devices are heard")
 
 
+class ReloadRefusedError(ValueError):
+    """Another configuration was not taken: the one before it is in force, as a whole."""
+
+
 class Equipment(NamedTuple):
     """What a gateway works with."""
 
@@ -106,6 +111,7 @@ class EdgeService:
         self._thread = OneThread(self.name)
         self._draining = asyncio.Event()
         self._core: Core | None = None
+        self._shell: Shell | None = None
         equipment.health.waiting(self.name, "starting: the journal is being read")
 
     def drain(self) -> None:
@@ -116,13 +122,33 @@ class EdgeService:
         """The account and how full everything is; None while the gateway does not run."""
         return await self._thread.run(self._core.standing) if self._core else None
 
+    async def reload(self, config: EdgeConfig) -> None:
+        """Work by another configuration from now on; open windows, leases and alarms go on.
+
+        Raises ReloadRefusedError (and changes nothing) when it differs in what cannot change while the gateway runs, or
+        when a key or secret cannot be read.
+        """
+        refused = fixed(self._has.config, config)
+        if refused:
+            raise ReloadRefusedError(f"{', '.join(f'edge.{field}' for field in refused)} cannot change while it runs")
+        if self._core is None or self._shell is None:
+            raise ReloadRefusedError("the gateway is not running yet, or is stopping")
+        try:
+            keys = parse_public_keys(config.centre_keys)
+            self._shell.alarms.configure(config.alarms)
+        except SecretError as error:
+            raise ReloadRefusedError(str(error)) from error
+        self._shell.reload(config)
+        await self._thread.run(self._core.reload, config, keys)
+        self._has = self._has._replace(config=config)
+
     async def run(self) -> None:
         """Until drained. Raises StorageFailedError when the disk fails: the process must end then."""
         try:
             self._core = await self._thread.run(self._open)
             await self._run(self._core)
         finally:
-            core, self._core = self._core, None
+            core, self._core, self._shell = self._core, None, None
             if core:
                 await asyncio.shield(self._thread.run(core.close))
             self._thread.close()
@@ -159,7 +185,11 @@ class EdgeService:
             flush_s=config.flush_interval_s,
             flushed=flushed,
         )
-        inward = [*(receiver.run(intake) for receiver in self.receivers), *self._commands(core, forwarder)]
+        publisher = Publisher(
+            core, self._thread, self._downlink, config.site, clock=has.clock, retry_s=config.command_retry_s
+        )
+        self._shell = Shell(intake, pipeline, self._signer, publisher, alarms)
+        inward = [*(receiver.run(intake) for receiver in self.receivers), *self._commands(core, forwarder, publisher)]
         inward += [*self._recorder(core, forwarder), alarms.run(), self._live(core, recent).run()]
         await self._until_drained(pipeline, forwarder, inward)
 
@@ -197,17 +227,13 @@ class EdgeService:
         delivery.configure(config.alarms)
         return delivery
 
-    def _commands(self, core: Core, forwarder: Forwarder) -> list[Coroutine[Any, Any, None]]:
-        has, config = self._has, self._has.config
+    def _commands(self, core: Core, forwarder: Forwarder, publisher: Publisher) -> list[Coroutine[Any, Any, None]]:
 
         async def take(records: Sequence[Record], now: int) -> None:
             await self._thread.run(core.take_commands, records, now)
             forwarder.more.set()
 
-        consumer = self._down(COMMANDS, take, "commands", f"tidegate-edge-{config.gateway}")
-        publisher = Publisher(
-            core, self._thread, self._downlink, config.site, clock=has.clock, retry_s=config.command_retry_s
-        )
+        consumer = self._down(COMMANDS, take, "commands", f"tidegate-edge-{self._has.config.gateway}")
         return [consumer.run(), _publishing(publisher, self._downlink)]
 
     def _recorder(self, core: Core, forwarder: Forwarder) -> list[Coroutine[Any, Any, None]]:

@@ -64,14 +64,15 @@ def edge() -> None:
 @edge.command("run")
 @CONFIG
 def edge_run(config: Path) -> None:
-    """Run the edge aggregator until SIGTERM.
+    """Run the edge aggregator until SIGTERM; SIGHUP reads the file again.
 
     \b
     Example:
       tidegate config init edge > edge.toml
       tidegate edge run edge.toml
     """
-    _run(config, EdgeProcess, run_edge)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be heeded it must not end the process
+    _run(config, EdgeProcess, lambda found: run_edge(found, config))
 
 
 @edge.command("status")

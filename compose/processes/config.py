@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +29,12 @@ class TracingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"otlp_endpoint is {self.otlp_endpoint!r}, expected for example http://127.0.0.1:4318")
 
 
+class LoggingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the process's own loggers write to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+
+
 class EdgeProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`tidegate edge run`."""
 
@@ -35,6 +42,7 @@ class EdgeProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     edge: EdgeConfig
     observe: ObserveConfig = ObserveConfig(port=9461)
     tracing: TracingConfig = TracingConfig()
+    logging: LoggingConfig = LoggingConfig()
 
 
 class IngestProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ from ingest.runtime.telemetry import Telemetry
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess
     from edge_aggregator.config import EdgeConfig
@@ -86,8 +87,9 @@ def _collect_rarely() -> None:
     gc.set_threshold(_MOST_YOUNG, 20, 20)
 
 
-async def run_edge(config: EdgeProcess) -> None:
-    """The edge aggregator of one site."""
+async def run_edge(config: EdgeProcess, path: Path) -> None:
+    """The edge aggregator of one site; its configuration came from `path`, and is read again on SIGHUP."""
+    from compose.processes.reload import ReloadService  # noqa: PLC0415 - the other processes do without it
     from edge_aggregator.receive.mqtt.listener import MqttListener  # noqa: PLC0415 - the other processes do without it
     from edge_aggregator.service import build_edge  # noqa: PLC0415 - the same
 
@@ -99,7 +101,7 @@ async def run_edge(config: EdgeProcess) -> None:
     listeners = [receiver for receiver in edge.receivers if isinstance(receiver, MqttListener)]
     _collect_rarely()
     await has.run(
-        [edge, observe],
+        [edge, observe, ReloadService(path, config, edge, has.telemetry)],
         started=[observe.started, *(listener.listening for listener in listeners)],
         introduction=lambda: (
             f"edge {config.edge.gateway} of site {config.edge.site}, devices at "

@@ -37,7 +37,7 @@ class Desk:
     def __init__(
         self, site: Site, keys: Mapping[str, Ed25519PublicKey], state: State, records: Records, names: Names
     ) -> None:
-        self._site, self._keys, self._state, self._records, self._names = site, keys, state, records, names
+        self._site, self.keys, self._state, self._records, self._names = site, keys, state, records, names
         self.outcomes: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
 
@@ -64,7 +64,7 @@ class Desk:
             self._close(known, AckStatus.EXPIRED, now)
 
     def _take(self, record: Record, envelope: bytes, now: int) -> None:
-        verdict = judge(envelope, self._keys, self._site, self._state.commands, now)
+        verdict = judge(envelope, self.keys, self._site, self._state.commands, now)
         command, refusal = verdict.command, verdict.refusal
         if verdict.again:
             self.outcomes["duplicate"] += 1

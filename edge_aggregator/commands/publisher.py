@@ -45,7 +45,7 @@ class Publisher:
         self, core: Core, thread: OneThread, downlink: Downlink, site: str, *, clock: Clock, retry_s: float
     ) -> None:
         self._core, self._thread, self._downlink, self._site = core, thread, downlink, site
-        self._clock, self._retry_s = clock, retry_s
+        self._clock, self.retry_s = clock, retry_s
         self._attempts: dict[str, _Attempts] = {}
 
     async def run(self) -> None:
@@ -59,7 +59,7 @@ class Publisher:
 
     def _due(self, known: list[Known]) -> list[Known]:
         self._attempts = {
-            command.command: self._attempts.get(command.command) or _Attempts(self._retry_s) for command in known
+            command.command: self._attempts.get(command.command) or _Attempts(self.retry_s) for command in known
         }
         now = self._clock.monotonic()
         busy = {command.device for command in known if self._attempts[command.command].under_way}

@@ -44,7 +44,7 @@ class Registry:
     """
 
     def __init__(self, site: Site, names: Names, *, lease_s: float) -> None:
-        self._site, self._names, self._lease_s = site, names, lease_s
+        self._site, self._names, self.lease_s = site, names, lease_s
         self.clocks = Clocks()
         self.records: dict[int, Record] = {}
         self.columns = Columns(
@@ -83,7 +83,7 @@ class Registry:
 
         `listened`: seconds for which devices could be heard since the start, so that leases stand still meanwhile.
         """
-        silent = self.columns["leased"] & (listened - self.columns["listened"] > self._lease_s)
+        silent = self.columns["leased"] & (listened - self.columns["listened"] > self.lease_s)
         for device in np.flatnonzero(silent).tolist():
             self._enter(device, DeviceState.SILENT)
             self._event(device, DeviceChange.SILENT, now)

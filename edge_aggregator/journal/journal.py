@@ -66,6 +66,10 @@ class Journal:
         self.quarantined = 0
         """Blocks, or runs of them, found damaged since the start."""
 
+    def configure(self, *, file_bytes: int) -> None:
+        """Files of another size from now on."""
+        self._file_bytes = file_bytes
+
     def open(self, processed: int, received: int) -> None:
         """Open the newest file only. The state knows blocks up to `processed`, and `received` samples with them."""
         with fatal("opening the journal"):

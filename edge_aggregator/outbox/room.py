@@ -28,6 +28,10 @@ class Room:
         self._outbox, self._revisions, self._names, self._most_bytes = outbox, revisions, names, most_bytes
         self._full = False
 
+    def configure(self, *, most_bytes: int) -> None:
+        """Another bound from now on."""
+        self._most_bytes = most_bytes
+
     def make(self, ledger: Ledger, windows: Windows) -> int:
         """Drop records until the bound is kept; how many. Within the caller's transaction."""
         dropped = 0

@@ -34,7 +34,7 @@ class Clerk:
     def __init__(
         self, answers: Answers, keys: Mapping[str, Ed25519PublicKey], state: State, origin: Origin, *, most_waiting: int
     ) -> None:
-        self._answers, self._keys, self._state, self._origin = answers, keys, state, origin
+        self._answers, self.keys, self._state, self._origin = answers, keys, state, origin
         self._most_waiting = most_waiting
 
     def take(self, records: Iterable[Record], now: int) -> Counter[str]:
@@ -63,7 +63,7 @@ class Clerk:
 
     def _take(self, record: Record, envelope: bytes, now: int) -> str:
         try:
-            request = open_request(envelope, self._keys)
+            request = open_request(envelope, self.keys)
         except RefusedCommandError as error:
             return self._bury(record, RequestRefusal(error.reason.value), now)
         if request.tenant != self._origin.tenant:

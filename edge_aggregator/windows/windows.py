@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from edge_aggregator.names import Names
     from edge_aggregator.windows.groups import Groups
 
-_DEVICE_SPEC: dict[str, tuple[str, float]] = {"watermark": ("i8", -1), "horizon": ("i8", -1), "lost_until": ("i8", -1)}
+_DEVICE_SPEC: dict[str, tuple[str, float]] = {
+    "watermark": ("i8", -1),
+    "horizon": ("i8", -1),
+    "lost_until": ("i8", -1),
+    "floor": ("i8", -1),
+}
 
 
 class LateWindows(NamedTuple):
@@ -62,7 +67,8 @@ class Windows:
     """All windows of a gateway.
 
     `devices`, one row a device, in ms: `watermark`, the newest timestamp seen; `horizon`, up to which windows have
-    closed; `lost_until`, up to which windows may have been dropped from the outbox (they are corrected no more).
+    closed; `lost_until`, up to which windows may have been dropped from the outbox (they are corrected no more);
+    `floor`, up to which windows are too old: it never falls, so that what was rejected once stays so.
     """
 
     def __init__(self, names: Names, *, lateness_ms: int, idle_ms: int) -> None:
@@ -78,7 +84,7 @@ class Windows:
         closed = groups.start + groups.width <= horizon
         # A whole window is too old or none of it, and that only changes when windows close: no correction, not even one
         # that is under way, can bring in what was rejected.
-        too_old = closed & (groups.start + groups.width <= horizon - self._lateness_ms)
+        too_old = closed & (groups.start + groups.width <= self.devices["floor"][groups.device])
         np.maximum.at(self.devices["watermark"], groups.device, groups.max_ts)
         late = closed & ~too_old
         if late.any():
@@ -107,6 +113,7 @@ class Windows:
         idle = (rows["end"] <= now - self._idle_ms) & (seen[rows["device"]] <= now - self._idle_ms)
         forced = idle | (rows["first"] <= pressed)
         np.maximum.at(horizon, rows["device"][forced], rows["end"][forced])
+        self._raise_floor()
         closing = rows["end"] <= horizon[rows["device"]]
         gone = self.open.close(closing) if closing.any() else rows.take(closing)
         final = Emerging(gone, self._samples(gone, self.held.take), np.zeros(len(gone["end"]), np.int64))
@@ -114,9 +121,12 @@ class Windows:
 
     def past(self, spans: Spans) -> NDArray[np.bool_]:
         """Whether windows are too old to be corrected, shape (windows,)."""
-        horizon = self.devices["horizon"][self._names.columns["device"][spans.series]]
-        over: NDArray[np.bool_] = spans.end <= horizon - self._lateness_ms
+        over: NDArray[np.bool_] = spans.end <= self.devices["floor"][self._names.columns["device"][spans.series]]
         return over
+
+    def configure(self, *, lateness_ms: int, idle_ms: int) -> None:
+        """Other bounds from now on; a greater lateness brings nothing back that is too old already."""
+        self._lateness_ms, self._idle_ms = lateness_ms, idle_ms
 
     def samples(self) -> int:
         """Samples that are neither rolled up nor anything else yet."""
@@ -135,6 +145,11 @@ class Windows:
             self.devices[name][:] = values
         self.tails.restore(parts)
         self.told.restore(parts)
+        self._raise_floor()
+
+    def _raise_floor(self) -> None:
+        floor = self.devices["floor"]
+        np.maximum(floor, self.devices["horizon"] - self._lateness_ms, out=floor)
 
     def _groups(self, samples: Samples) -> tuple[Groups, NDArray[np.int64]]:
         self.devices.grow_to(len(self._names.devices))

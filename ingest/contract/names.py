@@ -57,6 +57,13 @@ EDGE_OVERFLOW = MetricSpec(
     "Samples counted in the overflow series of their device: too many series, samples or bytes of one device.",
     "`tidegate edge status` names the devices: mend them, or raise `edge.quotas`.",
 )
+CONFIG_RELOADS = MetricSpec(
+    "tidegate_config_reloads_total",
+    "counter",
+    ("result",),
+    "Times that the configuration was read again: applied, unchanged, refused (it needs a restart), broken.",
+    "The process says on standard error what was wrong; the configuration before it stays in force.",
+)
 EDGE_ALARMS = MetricSpec(
     "tidegate_edge_alarms", "gauge", ("rule", "state"), "Alarms of the site's own rules that are pending or firing."
 )
