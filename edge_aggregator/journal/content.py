@@ -58,9 +58,9 @@ class Content(NamedTuple):
         return Decoded(self.samples, self.notes)
 
 
-def pack_content(content: Content) -> bytes:
-    """Content as bytes."""
-    columns, notes = pack(content.samples), _ENCODER.encode(content.notes)
+def pack_content(content: Content, *, dense: bool = False) -> bytes:
+    """Content as bytes; `dense` as in `pack`."""
+    columns, notes = pack(content.samples, dense=dense), _ENCODER.encode(content.notes)
     return b"".join((_LENGTHS.pack(len(columns), len(notes)), columns, notes, _ENCODER.encode(content.names)))
 
 

@@ -69,7 +69,7 @@ class Merger:
         begin, end = index.at(rows[0]), index.at(rows[-1])
         content = merged(sound)
         numbers = numbered(content, (begin.position, end.last), begin.before, begin.key)
-        file.replace(to_row(pack_content(content), numbers, first, self._ring))
+        file.replace(to_row(pack_content(content, dense=True), numbers, first, self._ring))
         index.replace(numbers)
         self._allowance -= numbers.samples
         return []
