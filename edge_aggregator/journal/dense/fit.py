@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Fit(NamedTuple):
     """Shape (runs,) each but `off`, shape (samples,): what is left to code of each, folded.
 
-    Where `steps`, a sample is expected to be the one before it and `slope`, the first one to be `base`; else all are
-    expected to be `base`. `bits` is about what a sample takes with the parameter.
+    Where `steps`, a sample is expected to be the one before it and `slope`, and the first one is `base`; else all are
+    expected to be `base`, which is rounded to `coarse` bits. `bits` is about what a sample takes with the parameter.
     """
 
     steps: NDArray[np.bool_]
@@ -31,24 +31,44 @@ class Fit(NamedTuple):
     bits: Floats
     off: Unsigned
 
+    def coarse(self) -> Integers:
+        """How many low bits a base does without: where numbers lie about it, it need not be exact. Shape (runs,)."""
+        return np.where(self.steps | (self.parameter == ALL_ZERO), 0, np.maximum(self.parameter - 1, 0))
+
+    def parameters(self, first: Integers, of: Integers) -> Integers:
+        """The parameter of each sample, shape (samples,), `ALL_ZERO` where there is nothing to code."""
+        parameters: Integers = self.parameter[of]
+        parameters[first[self.steps]] = ALL_ZERO
+        return parameters
+
 
 def fit(whole: Integers, first: Integers, size: Integers, of: Integers) -> Fit:
     """For whole numbers, shape (n,), of runs: `first`, `size`, shape (runs,), and `of`, shape (n,), the run of each."""
-    last, inner = first + size - 1, np.maximum(size - 1, 1)
-    slope = np.rint((whole[last] - whole[first]) / inner).astype(np.int64)
-    base = whole[first]
-    above = whole - base[of]
-    mean = base + np.rint(np.add.reduceat(above.astype(np.float64), first) / size).astype(np.int64)
-    step = np.diff(whole, prepend=whole[:1]) - slope[of]
+    base, step = whole[first], np.diff(whole, prepend=whole[:1])
     step[first] = 0
+    slope = _slope(whole[first + size - 1] - base, step, first, size)
+    if slope.any():
+        step -= slope[of]
+        step[first] = 0
+    mean = base + np.rint(np.add.reduceat((whole - base[of]).astype(np.float64), first) / size).astype(np.int64)
     ways = zigzag(step), zigzag(whole - mean[of])
     length = [np.add.reduceat(_length(way), first, dtype=np.float64) / size for way in ways]
     steps = length[0] <= length[1]
-    off, usual = np.where(steps[of], *ways), np.where(steps, *length)
+    usual = np.where(steps, *length)
     # A number's length is on average nearly half a bit more than the parameter that suits it best.
     parameter = np.clip(np.floor(usual + 0.05).astype(np.int64), 0, MOST_LOW_BITS)
     parameter[usual == 0] = ALL_ZERO
-    return Fit(steps, np.where(steps, base, mean), np.where(steps, slope, 0), parameter, usual + 1, off)
+    told = Fit(steps, np.where(steps, base, mean), np.where(steps, slope, 0), parameter, usual + 1, ways[0])
+    coarse = told.coarse()
+    rounded = (told.base + ((1 << coarse) >> 1)) >> coarse << coarse
+    return told._replace(base=rounded, off=np.where(steps[of], ways[0], zigzag(whole - rounded[of])))
+
+
+def _slope(rise: Integers, step: Integers, first: Integers, size: Integers) -> Integers:
+    # Where a run goes up and down, what it rose in all says nothing of its steps.
+    way = np.add.reduceat(np.abs(step).astype(np.float64), first)
+    slope = np.rint(rise / np.maximum(size - 1, 1)).astype(np.int64)
+    return np.where(2 * np.abs(rise.astype(np.float64)) > way, slope, 0)
 
 
 def _length(numbers: Unsigned) -> NDArray[np.int16]:

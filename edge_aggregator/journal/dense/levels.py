@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _DEAR = 7.0
 """Bits a sample from which on it is worth while to look for levels."""
-_LEVEL_BITS = 32
-"""What a level costs, more or less."""
+_LEVEL_BITS = 12
+"""What a level costs a run, more or less: many runs share it."""
 _LAGS = (1, 2, 3)
 _REPEATS = 8
 """One sample of so many must be what one of the three before it was: of few levels, each comes again soon."""

@@ -10,9 +10,9 @@ from edge_aggregator.journal.dense.fit import Fit, fit, unfit
 from edge_aggregator.journal.dense.levels import decode_levels, encode_levels, levels
 from edge_aggregator.journal.dense.wholes import BITS, wholes
 from ingest.contract.packing.bits import unzigzag, zigzag
-from ingest.contract.packing.class_codes import ALL_ZERO, decode_numbers
+from ingest.contract.packing.class_codes import ALL_ZERO
 from ingest.contract.packing.decimals import MOST_PLACES, as_floats, from_ordered_bits
-from ingest.contract.packing.rice import MOST_LOW_BITS, BadCodeError, encode_rice
+from ingest.contract.packing.rice import MOST_LOW_BITS, BadCodeError, decode_rice, encode_rice
 from ingest.contract.packing.varints import decode_varints, encode_varints
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ SECTIONS = 8
 def encode_values(value: Floats, size: Integers) -> list[bytes]:
     """`value`, shape (n,), of runs of these sizes (at least 1 each, n at least 1), as `SECTIONS` sections.
 
-    By run: decimal places (or `BITS`, `LEVELS`), whether steps are told, parameter, base and slope; then the levels, where
-    odd values are and what they are, and the codes.
+    By run: decimal places (or `BITS`, `LEVELS`), whether steps are told, parameter, base (without its coarse bits) and
+    slope; then the levels, where odd values are and what they are, and the codes.
     """
     of, first = np.repeat(np.arange(len(size)), size), np.cumsum(size) - size
     places, whole, odd = wholes(value, first, of)
@@ -41,13 +41,13 @@ def encode_values(value: Floats, size: Integers) -> list[bytes]:
     if len(found):
         places[of[number >= 0]] = LEVELS
         told = fit(np.where(number >= 0, number, whole), first, size, of)
-    parameter = told.parameter[of]
+    parameter = told.parameters(first, of)
     coded = parameter != ALL_ZERO
     return [
         places.astype(np.uint8).tobytes(),
         told.steps.astype(np.uint8).tobytes(),
         told.parameter.astype(np.uint8).tobytes(),
-        encode_varints(np.concatenate([zigzag(told.base), zigzag(told.slope)])),
+        encode_varints(np.concatenate([zigzag(told.base >> told.coarse()), zigzag(told.slope)])),
         encode_levels(found),
         encode_varints(np.append(len(odd), np.diff(odd, prepend=-1)).astype(np.uint64)),
         value[odd].astype("<f8").tobytes(),
@@ -59,7 +59,9 @@ def decode_values(sections: Sequence[bytes], size: Integers) -> Floats:
     """What `encode_values` was given. Raises BadCodeError."""
     of, first = np.repeat(np.arange(len(size)), size), np.cumsum(size) - size
     places, told = _runs(sections, len(size))
-    off = unzigzag(decode_numbers(sections[7], of, told.parameter))
+    parameter = told.parameters(first, of)
+    off, coded = np.zeros(len(of), np.int64), parameter != ALL_ZERO
+    off[coded] = unzigzag(decode_rice(sections[7], parameter[coded]))
     whole = unfit(off, told, first, of)
     value = as_floats(whole, np.minimum(places, MOST_PLACES)[of])
     by_bits = (places == BITS)[of]
@@ -76,7 +78,8 @@ def _runs(sections: Sequence[bytes], runs: int) -> tuple[Integers, Fit]:
     if int(places.max(initial=0)) > LEVELS or ((parameter > MOST_LOW_BITS) & (parameter != ALL_ZERO)).any():
         raise BadCodeError("a run that is told in no known way")
     base, slope = np.split(unzigzag(decode_varints(sections[3], 2 * runs)[0]), 2)
-    return places, Fit(steps > 0, base, slope, parameter, np.empty(0), np.empty(0, np.uint64))
+    told = Fit(steps > 0, base, slope, parameter, np.empty(0), np.empty(0, np.uint64))
+    return places, told._replace(base=base << told.coarse())
 
 
 def _put_levels(value: Floats, whole: Integers, where: NDArray[np.bool_], found: Floats) -> None:
