@@ -39,6 +39,7 @@ class Wish(NamedTuple):
     kind: str = ""
     quantiles: bool = False
     early_ms: int = 0
+    quiet_ms: int = 0
 
 
 class Aspects:
@@ -51,7 +52,8 @@ class Aspects:
     def from_config(cls, config: EdgeConfig) -> Aspects:
         """As the configuration says."""
         metrics = config.metrics
-        return cls(tuple((m.metric, Wish(m.kind, m.quantiles, milliseconds(m.early_s))) for m in metrics))
+        wishes = [Wish(m.kind, m.quantiles, milliseconds(m.early_s), milliseconds(m.quiet_s)) for m in metrics]
+        return cls(tuple(zip([metric.metric for metric in metrics], wishes, strict=True)))
 
     def kind(self, metric: str) -> str:
         """`gauge`, `counter` or `state`."""
@@ -70,6 +72,10 @@ class Aspects:
     def early(self, metric: str) -> int:
         """How often (ms) windows of a metric are shown before they end; 0 for never."""
         return self._wish(metric).early_ms
+
+    def quiet(self, metric: str) -> int:
+        """The width (ms) of a metric's windows while a series is quiet; 0 for the configured one."""
+        return self._wish(metric).quiet_ms
 
     def _wish(self, metric: str) -> Wish:
         return next((wish for pattern, wish in self._patterns if fnmatch.fnmatchcase(metric, pattern)), Wish())

@@ -9,6 +9,7 @@ import msgspec
 from edge_aggregator.quotas.config import QuotaConfig
 from edge_aggregator.receive.config import BrokerConfig, ListenerConfig
 from edge_aggregator.recorder.config import RecorderConfig
+from edge_aggregator.resolution.config import AdaptiveConfig
 from edge_aggregator.rules.config import AlarmsConfig, RuleConfig, check_rules
 from ingest.contract.topics import is_name
 
@@ -33,8 +34,13 @@ class MetricConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     early_s: float = 0.0
     """How often a window is shown before it ends, in seconds of its samples' time; 0 for never."""
 
+    quiet_s: float = 0.0
+    """Width of a series' windows while they stay within its own noise (`adaptive.band`), in seconds; 0 for never."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
+        if self.quiet_s:
+            check_width("quiet_s", self.quiet_s)
         if self.width_s:
             check_width("width_s", self.width_s)
         if self.early_s:
@@ -61,6 +67,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     window_s: float = 10.0
     metrics: list[MetricConfig] = []
+    adaptive: AdaptiveConfig = AdaptiveConfig()
     allowed_lateness_s: float = _DAY_S
     """How far behind its device's newest sample a window may still be corrected."""
     idle_close_s: float = 30.0
@@ -123,7 +130,13 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def _check_times(self) -> None:
         check_width("window_s", self.window_s)
+        if self.adaptive.width_s:
+            check_width("adaptive.width_s", self.adaptive.width_s)
         for metric in self.metrics:
+            if metric.quiet_s and metric.quiet_s % (metric.width_s or self.window_s):
+                raise ValueError(
+                    f"quiet_s of {metric.metric} is {metric.quiet_s}, expected a multiple of its windows' width"
+                )
             if metric.early_s and (metric.width_s or self.window_s) > _MOST_SHOWN * metric.early_s:
                 raise ValueError(
                     f"early_s of {metric.metric} is {metric.early_s}: a window would be shown more than {_MOST_SHOWN} times"

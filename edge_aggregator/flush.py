@@ -80,6 +80,7 @@ def _gather(rooms: Rooms, moment: Moment) -> _Work:
         windows.told,
     )
     settled = settle(closing, Ground(rooms.journal, rooms.position, rooms.names), past)
+    rooms.rewidened += rooms.resolution.step(settled.rollups, windows.newest(), moment.now)
     pending, rooms.pending = rooms.pending, Pending()
     due = abs(moment.now - rooms.heartbeat_at) >= rooms.heartbeat_ms  # a clock that jumps back must not silence it
     events = rooms.registry.tick(moment.now, moment.listened)
@@ -140,6 +141,7 @@ def _write_heartbeat(rooms: Rooms, moment: Moment, trace: str) -> None:
     )
     rooms.state.outbox.put(Kind.HEARTBEAT, moment.now, rooms.records.heartbeat(event, trace))
     rooms.heartbeat_at = moment.now
+    rooms.names.forget_past(rooms.windows.settled_until())
     rooms.state.revisions.forget(rooms.windows.past, rooms.state.outbox.gone())
 
 

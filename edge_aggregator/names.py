@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,12 +10,14 @@ import numpy as np
 from edge_aggregator.aspects import UPTIME_METRIC, Aspects
 from edge_aggregator.columns import Columns
 from edge_aggregator.quotas.places import Places
+from edge_aggregator.resolution.past_widths import PastWidths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from edge_aggregator.resolution.past_widths import PastWidth
     from edge_aggregator.widths import Widths
 
 OVERFLOW_METRIC = "tidegate_overflow"
@@ -57,11 +58,12 @@ _MOST_IDS = 1 << 22  # a window's key has room for no more
 class Names:
     """Devices and series by id; ids are given in order and never again.
 
-    `columns` has one row a series: device, metric (an index into `metrics`), width, next_width, switch (ms), uptime,
-    overflow, and what is asked of its windows: `aspect`, and `reach`, how far before a window (ms) the sample before it
+    `columns` has one row a series: device, metric (an index into `metrics`), width, next_width, switch, since (ms; before
+    `since` it had other widths, in `past`), uptime, overflow, and what is asked of its windows: `aspect`, and `reach`, how far before a window (ms) the sample before it
     may lie. `places` says which series may take samples; those without a place keep their ids while the journal has
     samples of them. `overflowing`: whether there is an overflow series at all; `asking`: whether any has an aspect;
-    `early`, after how long (ms) a window is shown before it ends, 0 for never; `showing`: whether any is.
+    `early`, after how long (ms) a window is shown before it ends, 0 for never; `showing`: whether any is;
+    `quiet`, the width (ms) of its windows while it is quiet, 0 for the configured one.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class Names:
                 "width": ("i8", 1),
                 "next_width": ("i8", 1),
                 "switch": ("i8", NEVER),
+                "since": ("i8", -1),
                 "uptime": ("?", 0),
                 "overflow": ("?", 0),
                 "aspect": ("u1", 0),
                 "reach": ("i8", 0),
                 "early": ("i8", 0),
+                "quiet": ("i8", 0),
             }
         )
         self.places = Places(max_series, per_device)
@@ -99,6 +103,7 @@ class Names:
         self._metric_ids: dict[MetricName, int] = {}
         self._metric_uses: Counter[int] = Counter()
         self._switching = False
+        self.past = PastWidths()
 
     def device_id(self, name: str) -> int | None:
         """The device's id, a new one if need be; None when there are too many devices."""
@@ -195,6 +200,7 @@ class Names:
         self.columns["aspect"][ids] = [self._aspect(row.name.metric) for row in fresh]
         self.columns["reach"][ids] = [self._reach(row.name.metric) for row in fresh]
         self.columns["early"][ids] = [self.aspects.early(row.name.metric) for row in fresh]
+        self.columns["quiet"][ids] = [self.aspects.quiet(row.name.metric) for row in fresh]
         self.showing = self.showing or bool(self.columns["early"][ids].any())
         self.asking = self.asking or bool(self.columns["aspect"][ids].any())
         for column in ("width", "next_width", "switch"):
@@ -217,23 +223,32 @@ class Names:
         width: NDArray[np.int64] = self.columns["width"][series]
         if self._switching:
             width = np.where(ts < self.columns["switch"][series], width, self.columns["next_width"][series])
+            if len(self.past):
+                old = ts < self.columns["since"][series]
+                width[old] = self.past.of(series[old], ts[old])
         return ts - ts % width, width
 
-    def adopt_widths(self, newest: NDArray[np.int64]) -> list[int]:
+    def adopt_widths(self, newest: NDArray[np.int64], kept: NDArray[np.bool_] | None = None) -> list[int]:
         """Let configured widths that differ take effect where windows of both widths begin; which series changed.
 
-        `newest`, shape (devices,): no window that began later than this exists yet.
+        `newest`, shape (devices,): no window that began later than this exists yet. Series that are `kept`, shape
+        (series,), stay as they are.
         """
-        wanted = np.array([self._widths.of(metric.metric) for metric in self.metrics], np.int64)
         if not self.metrics:
             return []
-        differs = wanted[self.columns["metric"]] != self.columns["next_width"]
-        changed: list[int] = [series for series in np.flatnonzero(differs).tolist() if self.row(series)]
-        for series in changed:
-            device = self.series[series].device
-            newest_there = int(newest[device]) if device < len(newest) else 0
-            self._switch(series, int(wanted[self.columns["metric"][series]]), newest_there)
-        return changed
+        wanted = self.configured_widths()
+        differs = wanted != self.columns["next_width"]
+        if kept is not None:
+            differs &= ~kept
+        changed = np.array([series for series in np.flatnonzero(differs).tolist() if self.row(series)], np.int64)
+        self.switch(changed, wanted[changed], newest)
+        return [int(series) for series in changed]
+
+    def configured_widths(self) -> NDArray[np.int64]:
+        """What the configuration says of each series' windows (ms), shape (series,)."""
+        widths = np.array([self._widths.of(metric.metric) for metric in self.metrics] or [1], np.int64)
+        configured: NDArray[np.int64] = widths[self.columns["metric"]]
+        return configured
 
     def configure(self, widths: Widths, aspects: Aspects, *, max_devices: int) -> None:
         """Other wishes from now on; `adopt_aspects` and `adopt_widths` bring them to the series that there are."""
@@ -275,11 +290,33 @@ class Names:
             del self._metric_uses[metric], self._metric_ids[self.metrics[metric]]
             self.metrics[metric] = _NO_METRIC
 
-    def _switch(self, series: int, wanted: int, newest: int) -> None:
+    def switch(self, series: NDArray[np.int64], wanted: NDArray[np.int64], newest: NDArray[np.int64]) -> None:
+        """Let these series have windows of the `wanted` widths (ms), shape (n,), from where windows of both begin.
+
+        `newest` as in `adopt_widths`.
+        """
+        if not len(series):
+            return
         columns = self.columns
-        if newest >= columns["switch"][series]:  # the change before this one is over
-            columns["width"][series] = columns["next_width"][series]
-        both = math.lcm(int(columns["width"][series]), wanted)
+        device = columns["device"][series]
+        reached = np.where(device < len(newest), newest[np.minimum(device, len(newest) - 1)], 0) if len(newest) else 0
+        over = reached >= columns["switch"][series]  # the change before this one is over
+        past = series[over]
+        self.past.add(past, columns["switch"][past], columns["width"][past])
+        columns["since"][past] = columns["switch"][past]
+        columns["width"][past] = columns["next_width"][past]
+        both = np.lcm(columns["width"][series], wanted)
         columns["next_width"][series] = wanted
-        columns["switch"][series] = (max(newest, 0) // both + 1) * both
+        columns["switch"][series] = (np.maximum(reached, 0) // both + 1) * both
         self._switching = True
+
+    def load_past(self, rows: list[PastWidth]) -> None:
+        """Take over the widths that series had before."""
+        series, until = self.past.load(rows)
+        self.columns["since"][series] = until
+
+    def forget_past(self, over: NDArray[np.int64]) -> None:
+        """Forget widths of times before `over`, shape (devices,), in ms: no sample of them is taken any more."""
+        if len(self.past):
+            device = np.minimum(self.columns["device"], len(over) - 1)
+            self.columns["since"][self.past.forget(over[device])] = -1

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edge_aggregator.decode.decoded import Decoded
 from edge_aggregator.journal.block import Block
 from edge_aggregator.journal.content import with_known_names
@@ -30,8 +28,8 @@ def recover(rooms: Rooms) -> None:
     _check_age(rooms)
     with fatal("reading the journal"):
         _rebuild(rooms)
-        newest = np.maximum(rooms.windows.devices["watermark"], rooms.windows.devices["horizon"])
-        rooms.rewidened += rooms.names.adopt_widths(newest)
+        newest = rooms.windows.newest()
+        rooms.rewidened += rooms.names.adopt_widths(newest, rooms.resolution.kept())
         rooms.state.load_places(rooms.names, rooms.journal.last_position)
         for block in rooms.journal.read(_begin(rooms), rooms.journal.last_position):
             step(rooms, _admitted(rooms, block) if isinstance(block, Block) else block)

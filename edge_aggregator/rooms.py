@@ -31,6 +31,7 @@ from edge_aggregator.quotas.rates import Rates
 from edge_aggregator.quotas.sweep import Sweeper
 from edge_aggregator.recorder.answers import Answers
 from edge_aggregator.recorder.clerk import Clerk
+from edge_aggregator.resolution.resolution import Resolution
 from edge_aggregator.rules.book import RuleBook
 from edge_aggregator.rules.desk import AlarmDesk
 from edge_aggregator.state import Progress, State
@@ -78,6 +79,7 @@ class Rooms:
     saved: Progress
     position: int
     journaled: int
+    resolution: Resolution
     heartbeat_ms: int
     sweeper: Sweeper
     alarms: AlarmDesk
@@ -157,6 +159,7 @@ def _opened(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: S
         saved=saved,
         position=saved.processed,
         journaled=saved.journaled,
+        resolution=Resolution(config, names),
         heartbeat_ms=milliseconds(config.heartbeat_s),
         sweeper=Sweeper(config.quotas),
         alarms=AlarmDesk(site, book, state, config.alarms),

@@ -18,6 +18,8 @@ from edge_aggregator.outbox.revisions import SCHEMA as REVISIONS_SCHEMA
 from edge_aggregator.outbox.revisions import Revisions
 from edge_aggregator.recorder.table import SCHEMA as REQUESTS_SCHEMA
 from edge_aggregator.recorder.table import RequestTable
+from edge_aggregator.resolution.past_widths import SCHEMA as PAST_WIDTHS_SCHEMA
+from edge_aggregator.resolution.past_widths import PastWidth
 from edge_aggregator.rules.alarm import SCHEMA as ALARMS_SCHEMA
 from edge_aggregator.rules.alarm import AlarmTable
 from edge_aggregator.rules.queue import SCHEMA as ALARM_QUEUE_SCHEMA
@@ -49,6 +51,7 @@ CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, device INTEGER NOT NU
 """
     + OUTBOX_SCHEMA
     + REVISIONS_SCHEMA
+    + PAST_WIDTHS_SCHEMA
     + COMMANDS_SCHEMA
     + REQUESTS_SCHEMA
     + ALARMS_SCHEMA
@@ -119,6 +122,8 @@ class State:
                 records[int(number)] = bytes(record)
         query = "SELECT id, device, metric, labels, width, next_width, switch FROM series"
         names.define_series([_series_row(row) for row in self._db.execute(query)])
+        past = self._db.execute("SELECT series, until, width FROM past_widths")
+        names.load_past([PastWidth(*row) for row in past if row[0] < len(names.series)])
         self._saved_series, self._saved_devices = len(names.series), len(names.devices)
         return records
 
@@ -138,6 +143,9 @@ class State:
         rows = [row for row in map(names.row, series) if row]
         self._db.executemany("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", map(_series_values, rows))
         self._saved_series, self._saved_devices = len(names.series), len(names.devices)
+        fresh, gone = names.past.take_changes()
+        self._db.executemany("INSERT OR REPLACE INTO past_widths VALUES (?, ?, ?)", fresh)
+        self._db.executemany("DELETE FROM past_widths WHERE series = ? AND until = ?", [row[:2] for row in gone])
 
     def forget_series(self, series: Iterable[int]) -> None:
         """Forget series that nothing refers to any more. Within a transaction."""

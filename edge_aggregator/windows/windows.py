@@ -119,6 +119,16 @@ class Windows:
         final = Emerging(gone, self._samples(gone, self.held.take), np.zeros(len(gone["end"]), np.int64))
         return Closing(final, self._take_late(), closed, self._shown())
 
+    def newest(self) -> NDArray[np.int64]:
+        """Up to when windows may have begun, shape (devices,), in ms."""
+        begun: NDArray[np.int64] = np.maximum(self.devices["watermark"], self.devices["horizon"])
+        return begun
+
+    def settled_until(self) -> NDArray[np.int64]:
+        """Up to when windows are corrected no more, shape (devices,), in ms."""
+        over: NDArray[np.int64] = self.devices["horizon"] - self._lateness_ms
+        return over
+
     def past(self, spans: Spans) -> NDArray[np.bool_]:
         """Whether windows are too old to be corrected, shape (windows,)."""
         over: NDArray[np.bool_] = spans.end <= self.devices["floor"][self._names.columns["device"][spans.series]]

@@ -1,0 +1,1 @@
+"""Finer windows while a device is unlike itself, wider ones while nothing happens."""
