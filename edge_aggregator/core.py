@@ -52,6 +52,11 @@ class Standing(NamedTuple):
 
     alarms: dict[tuple[str, str], int]
     alarms_dropped: dict[str, int]
+    oldest_unsent: int | None
+    """When the record that waits longest was made (ms)."""
+
+    quarantined: int
+    """Blocks of the journal found damaged since the start."""
 
 
 class Observed(NamedTuple):
@@ -202,6 +207,8 @@ class Core:
             rooms.registry.clocks.distribution(),
             dict(rooms.alarms.book.counts()),
             dict(rooms.state.alarm_queue.dropped),
+            rooms.state.outbox.oldest(),
+            rooms.journal.quarantined,
         )
 
     def close(self) -> None:

@@ -25,13 +25,16 @@ class Meters:
         self._telemetry = telemetry
         self._told: dict[str, Counter[tuple[str, ...]]] = {}
 
-    def begin(self, standing: Standing) -> None:
-        """The counts of an earlier life are no news."""
+    def begin(self, standing: Standing, now: int, limits: Mapping[str, int]) -> None:
+        """The counts of an earlier life are no news; `limits` are in bytes, by room."""
         self._told[names.EDGE_SAMPLES.name] = _samples(standing.totals)
-        self._standing_gauges(standing)
+        for room, limit in limits.items():
+            self._telemetry.gauge(names.EDGE_LIMIT_BYTES, limit, room=room)
+        self._standing_gauges(standing, now)
 
-    def flushed(self, flushed: Flushed, standing: Standing) -> None:
-        """After a flush."""
+    def flushed(self, flushed: Flushed, standing: Standing, now: int) -> None:
+        """After a flush at `now` (ms)."""
+        self._count(names.EDGE_QUARANTINED, Counter({(): standing.quarantined}))
         self._count(names.EDGE_SAMPLES, _samples(standing.totals))
         self._count(names.EDGE_COMMANDS, _keyed(standing.commands))
         self._add(names.EDGE_CONFLICTS, flushed.conflicts)
@@ -45,7 +48,13 @@ class Meters:
             told = self._told.setdefault("alarms dropped", Counter())
             self._add(names.EDGE_ALARM_DELIVERIES, count - told[(target,)], target=target, outcome="dropped")
             told[(target,)] = count
-        self._standing_gauges(standing)
+        self._standing_gauges(standing, now)
+
+    def acknowledged(self, size: int, lag_s: float | None) -> None:
+        """Kafka has so many more bytes; `lag_s` where it is known."""
+        self._add(names.EDGE_SENT_BYTES, size)
+        if lag_s is not None:
+            self._telemetry.observe(names.EDGE_LAG_SECONDS, lag_s)
 
     def committed(self, seconds: float, messages: Iterable[tuple[str, int]]) -> None:
         """After a commit."""
@@ -53,7 +62,9 @@ class Meters:
         for receiver, count in messages:
             self._add(names.EDGE_MESSAGES, count, receiver=receiver)
 
-    def _standing_gauges(self, standing: Standing) -> None:
+    def _standing_gauges(self, standing: Standing, now: int) -> None:
+        oldest = standing.oldest_unsent
+        self._telemetry.gauge(names.EDGE_OLDEST_UNSENT, 0.0 if oldest is None else max(0, now - oldest) / 1000)
         self._telemetry.gauge(names.EDGE_OPEN_SAMPLES, standing.totals.open)
         self._telemetry.gauge(names.EDGE_JOURNAL_BYTES, standing.journal_bytes)
         self._telemetry.gauge(names.EDGE_OUTBOX_BYTES, standing.outbox_bytes)

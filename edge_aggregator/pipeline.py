@@ -100,7 +100,7 @@ class Pipeline:
         if flushed is not None:
             self._recent.closed(moment.now, flushed.until)
             self._flushed()
-            self._meters.flushed(flushed, await self._thread.run(self._core.standing))
+            self._meters.flushed(flushed, await self._thread.run(self._core.standing), moment.now)
 
     def _listened(self) -> float:
         return self._listening.advance(self._clock.monotonic(), self._connected_since())

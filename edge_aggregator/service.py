@@ -173,7 +173,8 @@ class EdgeService:
             alarms.more()
 
         recent, meters = Recent(has.clock.monotonic()), Meters(has.telemetry)
-        meters.begin(await self._thread.run(core.standing))
+        limits = {"journal": config.journal_bytes, "outbox": config.outbox_bytes}
+        meters.begin(await self._thread.run(core.standing), has.clock.now_ms(), limits)
         pipeline = Pipeline(
             core,
             self._thread,

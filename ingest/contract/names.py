@@ -15,7 +15,9 @@ class MetricSpec(NamedTuple):
     remedy: str = ""
 
 
-EDGE_MESSAGES = MetricSpec("tidegate_edge_messages_total", "counter", ("receiver",), "Messages taken from devices.")
+EDGE_MESSAGES = MetricSpec(
+    "tidegate_edge_messages_total", "counter", ("receiver",), "Messages of devices, committed and acknowledged."
+)
 EDGE_SAMPLES = MetricSpec(
     "tidegate_edge_samples_total",
     "counter",
@@ -25,6 +27,16 @@ EDGE_SAMPLES = MetricSpec(
 )
 EDGE_OPEN_SAMPLES = MetricSpec("tidegate_edge_open_samples", "gauge", (), "Samples in windows that are still open.")
 EDGE_JOURNAL_BYTES = MetricSpec("tidegate_edge_journal_bytes", "gauge", (), "Bytes of the journal on disk.")
+EDGE_QUARANTINED = MetricSpec(
+    "tidegate_edge_quarantined_blocks_total",
+    "counter",
+    (),
+    "Blocks of the journal that were found damaged.",
+    "The disk forgets: copy the data folder while it can be read, replace the disk; the ledger counts what was lost.",
+)
+EDGE_LIMIT_BYTES = MetricSpec(
+    "tidegate_edge_limit_bytes", "gauge", ("room",), "How large the journal and the outbox may become."
+)
 EDGE_COMMIT_SECONDS = MetricSpec(
     "tidegate_edge_journal_commit_seconds",
     "histogram",
@@ -36,6 +48,26 @@ EDGE_OUTBOX_BYTES = MetricSpec(
     "tidegate_edge_outbox_bytes", "gauge", (), "Bytes waiting for Kafka.", "The uplink is down or too slow."
 )
 EDGE_OUTBOX_RECORDS = MetricSpec("tidegate_edge_outbox_records", "gauge", (), "Records waiting for Kafka.")
+EDGE_OLDEST_UNSENT = MetricSpec(
+    "tidegate_edge_oldest_unsent_seconds",
+    "gauge",
+    (),
+    "For how long the record that waits longest has waited; 0 when nothing waits.",
+    "The uplink is down (see /readyz), or a backlog drains: the rate of tidegate_edge_sent_bytes_total says how fast.",
+)
+EDGE_SENT_BYTES = MetricSpec(
+    "tidegate_edge_sent_bytes_total",
+    "counter",
+    (),
+    "Bytes of records that Kafka has acknowledged, before compression: its rate is the drain rate.",
+)
+EDGE_LAG_SECONDS = MetricSpec(
+    "tidegate_edge_lag_seconds",
+    "histogram",
+    (),
+    "From the end of a flush's newest window to its acknowledgement by Kafka; backlog of an earlier life is left out.",
+    "Above two windows: the uplink is slow, or the gateway is overloaded (see the commit time).",
+)
 EDGE_DEVICES = MetricSpec("tidegate_edge_devices", "gauge", ("state",), "Devices of the site by state.")
 EDGE_COMMANDS = MetricSpec(
     "tidegate_edge_commands_total", "counter", ("outcome",), "Commands by what became of them at this gateway."
