@@ -16,7 +16,7 @@ from ingest.runtime.gateways import signature_headers
 from ingest.runtime.log.port import LogUnavailableError, RecordTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -48,13 +48,25 @@ class Signer:
 
 
 class Forwarder:
-    """Sends until told otherwise; while the log is away it waits with jittered backoff and says so."""
+    """Sends until told otherwise; while the log is away it waits with jittered backoff and says so.
+
+    `told` is called with what the log has taken.
+    """
 
     def __init__(
-        self, core: Core, thread: OneThread, log: Log, signer: Signer, *, clock: Clock, health: Health, part: str
+        self,
+        core: Core,
+        thread: OneThread,
+        log: Log,
+        signer: Signer,
+        *,
+        clock: Clock,
+        health: Health,
+        part: str,
+        told: Callable[[Sequence[Waiting]], None] = lambda _: None,
     ) -> None:
         self._core, self._thread, self._log, self._signer = core, thread, log, signer
-        self._clock, self._health, self._part = clock, health, part
+        self._clock, self._health, self._part, self._told = clock, health, part, told
         self._backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
         self._draining = False
         self.more = asyncio.Event()
@@ -97,6 +109,7 @@ class Forwarder:
             await self._send_each(waiting, records)
         else:
             await self._thread.run(self._core.sent, waiting)
+            self._told(waiting)
 
     async def _send_each(self, waiting: Sequence[Waiting], records: Sequence[Outgoing]) -> None:
         # One record that the log will never take must not hold up the others.

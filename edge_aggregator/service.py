@@ -17,6 +17,7 @@ from edge_aggregator.live.observer import Observer
 from edge_aggregator.live.recent import Recent
 from edge_aggregator.live.server import LiveServer
 from edge_aggregator.meters import Meters
+from edge_aggregator.outbox.outbox import Kind
 from edge_aggregator.pipeline import Pipeline
 from edge_aggregator.receive.mqtt.downlink import PahoDownlink
 from edge_aggregator.receive.mqtt.listener import MqttListener
@@ -32,12 +33,13 @@ from ingest.contract.topics import COMMANDS, REQUESTS
 from ingest.runtime.secrets import SecretError, load_private_key, parse_public_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
     from edge_aggregator.commands.consumer import Take
     from edge_aggregator.config import EdgeConfig
     from edge_aggregator.core import Standing
+    from edge_aggregator.outbox.outbox import Waiting
     from edge_aggregator.receive.port import Downlink, Receiver
     from ingest.contract.records import Record
     from ingest.runtime.clock import Clock
@@ -166,13 +168,14 @@ class EdgeService:
             commit_samples=config.commit_samples,
             interval_s=config.commit_interval_s,
         )
-        forwarder, alarms = self._forwarder(core), self._alarms(core)
+        recent, meters = Recent(has.clock.monotonic()), Meters(has.telemetry)
+        forwarder = self._forwarder(core, partial(_acknowledged, recent, meters, has.clock))
+        alarms = self._alarms(core)
 
         def flushed() -> None:
             forwarder.more.set()
             alarms.more()
 
-        recent, meters = Recent(has.clock.monotonic()), Meters(has.telemetry)
         limits = {"journal": config.journal_bytes, "outbox": config.outbox_bytes}
         meters.begin(await self._thread.run(core.standing), has.clock.now_ms(), limits)
         pipeline = Pipeline(
@@ -215,10 +218,12 @@ class EdgeService:
         finally:
             await _cancel([stop, main, sending, *others])
 
-    def _forwarder(self, core: Core) -> Forwarder:
+    def _forwarder(self, core: Core, told: Callable[[Sequence[Waiting]], None]) -> Forwarder:
         has = self._has
         part = f"{self.name} forward"
-        return Forwarder(core, self._thread, has.log, self._signer, clock=has.clock, health=has.health, part=part)
+        return Forwarder(
+            core, self._thread, has.log, self._signer, clock=has.clock, health=has.health, part=part, told=told
+        )
 
     def _alarms(self, core: Core) -> AlarmDelivery:
         has, config = self._has, self._has.config
@@ -275,6 +280,12 @@ class EdgeService:
             part=f"{self.name} {part}",
             poll_s=poll_s,
         )
+
+
+def _acknowledged(recent: Recent, meters: Meters, clock: Clock, waiting: Sequence[Waiting]) -> None:
+    newest = max((one.created for one in waiting if one.kind is Kind.ROLLUPS), default=None)
+    lag = None if newest is None else recent.acknowledged(newest, clock.now_ms())
+    meters.acknowledged(sum(len(one.record.value or b"") for one in waiting), lag)
 
 
 async def _publishing(publisher: Publisher, downlink: Downlink) -> None:

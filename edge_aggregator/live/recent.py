@@ -53,8 +53,10 @@ class Recent:
     def closed(self, created: int, until: int) -> None:
         """What was written to the outbox at `created` holds windows that end by `until`, both ms.
 
-        Of a window that is shown before its end, the end is when it was written.
+        Of a window that is shown before its end, the end is when it was written; -1 stands for no windows.
         """
+        if until < 0:
+            return
         self._ends[created] = min(until, created)
         while len(self._ends) > _FLUSHES:
             del self._ends[next(iter(self._ends))]

@@ -134,6 +134,8 @@ async def test_the_status_of_a_running_gateway(tmp_path: Path) -> None:
             assert {clock.device for clock in found.clocks_ahead} == {"pump-1", "fan-1"}
             assert all(abs(clock.ahead_ms) < 60_000 for clock in found.clocks_ahead)
             assert list(found.receivers.values()) == ["connected"]
+            assert found.lag is not None
+            assert 0 <= found.lag.newest_s < 60
             assert (found.not_ready, found.open_samples, found.quarantined) == ({}, 0, 0)
             for device in devices:
                 await asyncio.to_thread(device.link.close)

@@ -70,6 +70,8 @@ def test_lag_is_told_of_what_was_closed_lately() -> None:
     recent = Recent(0.0)
     assert recent.lag() is None
     assert recent.acknowledged(5, 10) is None  # backlog of an earlier life
+    recent.closed(5, -1)
+    assert recent.acknowledged(5, 10) is None
     for number in range(2000):
         recent.closed(number * 1000 + 100, number * 1000)
     assert recent.acknowledged(100, 110) is None
