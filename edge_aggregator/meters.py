@@ -71,7 +71,7 @@ class Meters:
         self._telemetry.gauge(names.EDGE_OUTBOX_RECORDS, standing.outbox_records)
         self._telemetry.gauge(names.EDGE_SERIES, standing.series)
         for level, ahead in standing.clocks.items():
-            self._telemetry.gauge(names.EDGE_CLOCKS, ahead / 1000, quantile=f"{level:g}")
+            self._telemetry.gauge(names.EDGE_CLOCKS, ahead / 1000, level=f"{level:g}")
         for (rule, alarm_state), count in standing.alarms.items():
             self._telemetry.gauge(names.EDGE_ALARMS, count, rule=rule, state=alarm_state)
         for state in DeviceState:

@@ -127,8 +127,8 @@ EDGE_PULLED_SAMPLES = MetricSpec(
 EDGE_CLOCKS = MetricSpec(
     "tidegate_edge_clock_offset_seconds",
     "gauge",
-    ("quantile",),
-    "How far devices' clocks are ahead of the gateway's, as quantiles over the devices; negative: behind.",
+    ("level",),
+    "How far devices' clocks are ahead of the gateway's, as quantiles over the devices by `level`; negative: behind.",
     "Give the devices NTP; device events name each device's own offset.",
 )
 INGEST_BATCHES = MetricSpec(
