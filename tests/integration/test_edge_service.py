@@ -81,7 +81,7 @@ def same(batches: list[RollupBatch], sent: list[Sample], width: int = 1000) -> N
 
 async def test_samples_arrive_as_signed_rollups(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
-        async with here.running():
+        async with here.running(lease_s=60.0):
             devices = [await asyncio.to_thread(Device, f"d{number}", here.port) for number in range(3)]
             sent = await reports(devices)
             await eventually(lambda: all_rolled_up(here, len(sent)))
