@@ -112,7 +112,16 @@ def special_statistics(rng: np.random.Generator, rows: int) -> dict[str, Any]:
 
 def decimal_statistics(rng: np.random.Generator, rows: int) -> dict[str, Any]:
     """Windows of samples as devices print them, added up from left to right; some have one odd sample."""
-    drawn = [_decimal_window(rng) for _ in range(rows)]
+    return _of_windows([_decimal_window(rng) for _ in range(rows)])
+
+
+def level_statistics(rng: np.random.Generator, rows: int) -> dict[str, Any]:
+    """Windows of a sensor behind a converter: few values, far apart."""
+    count = [int(rng.integers(1, 13)) for _ in range(rows)]
+    return _of_windows([[round(0.054711 + 0.327927 * int(n), 6) for n in rng.integers(-4, 5, c)] for c in count])
+
+
+def _of_windows(drawn: Sequence[Sequence[float]]) -> dict[str, Any]:
     return {
         "count": [len(window) for window in drawn],
         "sum": [functools.reduce(operator.add, window, 0.0) for window in drawn],

@@ -12,7 +12,7 @@ F64 = ("sum", "sumsq", "min", "max", "last")
 class Class(NamedTuple):
     base: int
     places: int
-    chained: int
+    way: int
     low: int
     spread: int
     last: tuple[int, int]
@@ -103,22 +103,37 @@ def statistics(buffers: dict[str, bytes], metric: list[int], count: list[int], m
         Class(*head, last=(a, b), total=(c, d), pairs=(e, f), sum=g, sumsq=h)
         for *head, a, b, c, d, e, f, g, h in struct.iter_unpack("<q12B", buffers["classes"])
     ]
+    levels = levels_of(buffers["levels"], [of.way >= 2 for of in classes])
     others = sorted(set(range(len(metric))) - set(kept), key=lambda row: (class_of[metric[row]], row))
     codes = {name: Codes(buffers[name]) for name in ("low", "spread", "last", "total", "pairs", "sum", "sumsq")}
     before: dict[int, int] = {}
     for row in others:
         number = class_of[metric[row]]
         level = before.get(number, classes[number].base)
-        values, before[number] = window(codes, classes[number], count[row], level)
+        values, before[number] = window(codes, classes[number], count[row], level, levels.get(number))
         for name, value in values.items():
             columns[name][row] = value
     return columns
 
 
-def window(codes: dict[str, Codes], of: Class, n: int, before: int) -> tuple[dict[str, float], int]:
-    m = unfolded(codes["low"].plain(of.low)) + (before if of.chained else of.base)
+def levels_of(data: bytes, has: list[bool]) -> dict[int, list[int]]:
+    sizes, at = varints(data, sum(has))
+    steps, _ = varints(data[at:], sum(sizes))
+    found, classes = {}, [number for number, with_levels in enumerate(has) if with_levels]
+    for number, size in zip(classes, sizes, strict=True):
+        found[number] = list(accumulate(unfolded(step) for step in steps[:size]))
+        steps = steps[size:]
+    return found
+
+
+def window(
+    codes: dict[str, Codes], of: Class, n: int, before: int, levels: list[int] | None
+) -> tuple[dict[str, float], int]:
+    told = m = unfolded(codes["low"].plain(of.low)) + (before if of.way % 2 else of.base)
     r = codes["spread"].plain(of.spread)
     last = codes["last"].inside(r, of.last)
+    if levels is not None:
+        m, r, last = levels[told], levels[told + r] - levels[told], levels[told + last] - levels[told]
     inner = last if 0 < last < r else 0
     free = n - 2 - bool(inner) if r else 0
     x = codes["total"].inside(free * r, of.total)
@@ -136,7 +151,7 @@ def window(codes: dict[str, Codes], of: Class, n: int, before: int) -> tuple[dic
         "last": (m + last) / power,
         "sum": moved(total, unfolded(codes["sum"].plain(of.sum))),
         "sumsq": moved(squares, unfolded(codes["sumsq"].plain(of.sumsq))),
-    }, m
+    }, told
 
 
 def pairs(x: int) -> int:

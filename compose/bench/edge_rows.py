@@ -49,7 +49,7 @@ WHOLE = Sizing(
     ack=Load(devices=1_000, rate=5_000, seconds=15),
     idle=Load(devices=1_000, rate=1_000, seconds=2, rest_s=20),
     size_devices=1_000,
-    size_seconds=600,
+    size_seconds=1_000,
 )
 QUICK = Sizing(
     speed=Load(devices=50, rate=1_000, seconds=2, frames=10, window_s=1),
@@ -158,7 +158,7 @@ async def idle(bench: Bench) -> dict[str, Any]:
 async def wire_and_journal(bench: Bench) -> dict[str, Any]:
     """Bytes per raw sample, of the mix and, where the data set lies beside the project, of SKAB."""
     sizing, folder = bench.sizing, bench.stand.folder
-    warm_s = sizing.size_seconds // 10
+    warm_s = min(20, sizing.size_seconds // 5)
     found = sizes(mix(sizing.size_devices, sizing.size_seconds, 1), folder / "sizes-mix", warm_s)
     figures = {"wire_bytes_per_sample": round(found.wire, 3), "journal_bytes_per_sample": round(found.journal, 3)}
     if SKAB.is_dir():  # noqa: ASYNC240 - nothing runs beside it

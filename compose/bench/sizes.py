@@ -74,13 +74,14 @@ def sizes(readings: Readings, folder: Path, warm_s: int = 0) -> Sizes:
 
 
 def _seconds(readings: Readings, config: EdgeConfig) -> Iterable[tuple[int, list[Taken]]]:
-    topics, payloads = readings.topics(SITE), readings.payloads()
     second = readings.ts // _SECOND
     edges = [0, *(np.flatnonzero(np.diff(second)) + 1).tolist(), len(second)]
     now = 0
     for first, last in pairwise(edges):
         now = (int(second[first]) + 1) * _SECOND
-        yield now, [Taken(now, [Message(topics[i], payloads[i], retain=False) for i in range(first, last)])]
+        part = readings.part(first, last)
+        messages = [Message(*one, retain=False) for one in zip(part.topics(SITE), part.payloads(), strict=True)]
+        yield now, [Taken(now, messages)]
     # Nothing more comes: the last windows close by the wall clock.
     for later in range(1, round(config.idle_close_s + config.window_s) + 2):
         yield now + later * _SECOND, []

@@ -18,7 +18,7 @@ from ingest.contract.packing.rice import MOST_LOW_BITS, BadCodeError, decode_ric
 from ingest.contract.packing.runs import decode_runs, encode_runs
 from ingest.contract.packing.varints import decode_varints, encode_varints
 from ingest.contract.packing.window_statistics import FLOATS, decode_statistics, encode_statistics
-from tests.batch_material import any_statistics, decimal_statistics, special_statistics
+from tests.batch_material import any_statistics, decimal_statistics, level_statistics, special_statistics
 from tests.wire_packed_reader import Codes, runs, statistics, unfolded, varints
 
 unsigned = st.integers(0, 20) | st.integers(0, (1 << 64) - 1) | st.integers(0, 64).map(lambda n: max((1 << n) - 1, 0))
@@ -134,12 +134,23 @@ def test_bits_are_in_the_order_of_the_numbers(numbers: list[float]) -> None:
 def material(seed: int, rows: int) -> tuple[dict[str, Any], int]:
     rng = np.random.default_rng(seed)
     makers = [decimal_statistics, decimal_statistics, any_statistics, special_statistics]
-    parts = [makers[int(pick)](rng, 1) for pick in rng.integers(0, len(makers) if seed % 2 else 2, rows)]
-    columns = {name: np.array([part[name][0] for part in parts], np.float64) for name in FLOATS}
     metrics = int(rng.integers(1, 4))
+    metric = rng.integers(0, metrics, rows)
+    picks = rng.integers(0, len(makers) if seed % 2 else 2, rows)
+    chosen = [level_statistics if not m and seed % 3 else makers[pick] for m, pick in zip(metric, picks, strict=True)]
+    parts = [maker(rng, 1) for maker in chosen]
+    columns = {name: np.array([part[name][0] for part in parts], np.float64) for name in FLOATS}
     columns["count"] = np.array([part["count"][0] for part in parts], np.uint32)
-    columns["metric"] = rng.integers(0, metrics, rows).astype(np.uint16)
+    columns["metric"] = metric.astype(np.uint16)
     return columns, metrics
+
+
+def test_few_values_far_apart_are_told_as_levels() -> None:
+    columns = level_statistics(np.random.default_rng(1), 200) | {"metric": np.zeros(200, np.uint16)}
+    columns |= {name: np.array(columns[name], np.float64) for name in FLOATS} | {"count": np.array(columns["count"])}
+    buffers = encode_statistics(columns, 1)
+    assert len(buffers["levels"]) > 0
+    assert sum(len(buffers[name]) for name in ("low", "spread", "last", "levels")) < 2 * 200
 
 
 @settings(max_examples=60)

@@ -19,7 +19,7 @@ ALL_ZERO = 255
 """The parameter of a class without codes."""
 
 
-class Levels(NamedTuple):
+class Starts(NamedTuple):
     """How numbers of no known bounds are coded, shape (classes,) each.
 
     Where `chained`, as the difference to the one before in the class, the first one to `base`; else all to `base`.
@@ -50,7 +50,7 @@ def decode_numbers(data: bytes, group: Integers, parameter: Integers) -> Unsigne
     return numbers
 
 
-def encode_levels(numbers: Integers, group: Integers, classes: int) -> tuple[bytes, Levels]:
+def encode_heights(numbers: Integers, group: Integers, classes: int) -> tuple[bytes, Starts]:
     """Whole numbers below 2^52, shape (n,), in whichever way is shorter for their class; `group` rises."""
     rows = np.bincount(group, minlength=classes)
     first = np.append(0, np.cumsum(rows)[:-1])
@@ -63,13 +63,13 @@ def encode_levels(numbers: Integers, group: Integers, classes: int) -> tuple[byt
     chained = costs[0] < costs[1]
     base = np.where(chained, np.append(numbers, 0)[first], mean)
     data, parameter = encode_numbers(np.where(chained[group], *folded), group, classes)
-    return data, Levels(base, chained, parameter)
+    return data, Starts(base, chained, parameter)
 
 
-def decode_levels(data: bytes, group: Integers, levels: Levels) -> Integers:
-    """What `encode_levels` was given. Raises BadCodeError."""
-    off = unzigzag(decode_numbers(data, group, levels.parameter))
-    first = np.searchsorted(group, np.arange(len(levels.base)))
+def decode_heights(data: bytes, group: Integers, starts: Starts) -> Integers:
+    """What `encode_heights` was given. Raises BadCodeError."""
+    off = unzigzag(decode_numbers(data, group, starts.parameter))
+    first = np.searchsorted(group, np.arange(len(starts.base)))
     running = np.append(0, np.cumsum(off))
     chain = running[1:] - running[first][group]
-    return np.where(levels.chained[group], chain, off) + levels.base[group]
+    return np.where(starts.chained[group], chain, off) + starts.base[group]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SMALLEST_CLASS = 24
 """A metric of fewer rows shares its class with others of as many places: a class has its price, too."""
-_SAMPLE = 256
+_SAMPLE = 1024
 _NEEDS = MOST_PLACES + 2
 
 

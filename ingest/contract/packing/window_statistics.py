@@ -9,10 +9,10 @@ import numpy as np
 from ingest.contract.packing.bits import unzigzag, zigzag
 from ingest.contract.packing.class_codes import (
     ALL_ZERO,
-    Levels,
-    decode_levels,
+    Starts,
+    decode_heights,
     decode_numbers,
-    encode_levels,
+    encode_heights,
     encode_numbers,
 )
 from ingest.contract.packing.decimals import MOST_PLACES, as_floats, from_ordered_bits, ordered_bits
@@ -20,6 +20,7 @@ from ingest.contract.packing.intervals import Within, decode_inside, encode_insi
 from ingest.contract.packing.places import WINDOWS, best_places, classes_of, spread_out
 from ingest.contract.packing.rice import MOST_LOW_BITS, BadCodeError
 from ingest.contract.packing.runs import decode_runs, encode_runs
+from ingest.contract.packing.window_levels import Heights, from_levels, to_levels
 from ingest.contract.packing.window_rows import by_class, free_pairs, rises, whole_windows
 from ingest.contract.packing.window_shape import expected_sums, pair_bounds, shape
 
@@ -38,7 +39,7 @@ CLASS = np.dtype(
     [
         ("base", "<i8"),
         ("places", "u1"),
-        ("chained", "u1"),
+        ("way", "u1"),
         ("low", "u1"),
         ("spread", "u1"),
         ("last", "u1", 2),
@@ -49,7 +50,22 @@ CLASS = np.dtype(
     ]
 )
 """A class: how the whole numbers of its windows are coded."""
-BUFFERS = ("classes", "class_of", "low", "spread", "last", "total", "pairs", "sum", "sumsq", "kept", "kept_values")
+BY_LEVEL = 2
+"""In a class's `way`: the heights are numbers of levels; 1: `low` is chained."""
+BUFFERS = (
+    "classes",
+    "class_of",
+    "levels",
+    "low",
+    "spread",
+    "last",
+    "total",
+    "pairs",
+    "sum",
+    "sumsq",
+    "kept",
+    "kept_values",
+)
 
 
 def encode_statistics(columns: Mapping[str, NDArray[Any]], metrics: int) -> dict[str, bytes]:
@@ -65,11 +81,12 @@ def encode_statistics(columns: Mapping[str, NDArray[Any]], metrics: int) -> dict
     of, known, classes = windows.group, windows.known, len(places_of)
     table, buffers = np.zeros(classes, CLASS), {"class_of": class_of.astype("<u2").tobytes()}
     table["places"] = places_of
-    buffers["low"], levels = encode_levels(known.low, of, classes)
-    table["base"], table["chained"], table["low"] = levels
-    buffers["spread"], table["spread"] = encode_numbers(known.spread.view(np.uint64), of, classes)
+    heights, by_level, buffers["levels"] = to_levels(Heights(known.low, known.spread, windows.last), of, classes)
+    buffers["low"], start = encode_heights(heights.low, of, classes)
+    table["base"], table["way"], table["low"] = start.base, start.chained + BY_LEVEL * by_level, start.parameter
+    buffers["spread"], table["spread"] = encode_numbers(heights.spread.view(np.uint64), of, classes)
     inside = {
-        "last": (windows.last, known.spread),
+        "last": (heights.last, heights.spread),
         "total": (windows.total, known.free * known.spread),
         "pairs": (pairs, room),
     }
@@ -103,10 +120,11 @@ def decode_statistics(
 
 def _decimals(buffers: Mapping[str, bytes], table: Table, of: Integers, count: Integers) -> dict[str, Floats]:
     places = table["places"].astype(np.int64)[of]
-    levels = Levels(table["base"].astype(np.int64), table["chained"] > 0, table["low"])
-    low = decode_levels(buffers["low"], of, levels)
+    start = Starts(table["base"].astype(np.int64), table["way"] % BY_LEVEL > 0, table["low"])
+    low = decode_heights(buffers["low"], of, start)
     spread = decode_numbers(buffers["spread"], of, table["spread"]).view(np.int64)
-    last = _inside("last", buffers, table, spread, of)
+    heights = Heights(low, spread, _inside("last", buffers, table, spread, of))
+    low, spread, last = from_levels(heights, of, table["way"] >= BY_LEVEL, buffers["levels"])
     known = shape(count, low, spread, last)
     total = _inside("total", buffers, table, known.free * spread, of)
     least, room = pair_bounds(known, total)
@@ -130,8 +148,12 @@ def _classes(buffers: Mapping[str, bytes], metrics: int) -> tuple[Table, Integer
     table = np.frombuffer(buffers["classes"], CLASS)
     class_of = np.frombuffer(buffers["class_of"], "<u2").astype(np.int64)
     parameters = np.stack([table[name] for name in ("low", "spread", "sum", "sumsq")])
-    if int(class_of.max(initial=-1)) >= len(table) or (table["places"] > MOST_PLACES).any():
-        raise BadCodeError("a class that is not there, or of too many places")
+    if (
+        int(class_of.max(initial=-1)) >= len(table)
+        or (table["places"] > MOST_PLACES).any()
+        or (table["way"] >= 2 * BY_LEVEL).any()
+    ):
+        raise BadCodeError("a class that is not there, or is coded in no known way")
     if ((parameters > MOST_LOW_BITS) & (parameters != ALL_ZERO)).any():
         raise BadCodeError(f"a parameter beyond {MOST_LOW_BITS}")
     return table, class_of
