@@ -6,6 +6,7 @@ import click
 
 from compose.cli.bench_crash import crash
 from compose.cli.bench_edge import edge
+from compose.cli.bench_flood import flood
 
 
 @click.group()
@@ -15,3 +16,4 @@ def bench() -> None:
 
 bench.add_command(edge)
 bench.add_command(crash)
+bench.add_command(flood)

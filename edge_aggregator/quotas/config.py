@@ -15,7 +15,7 @@ class QuotaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     samples_per_s: float = 10_000.0
     bytes_per_s: float = 1_048_576.0
     burst_s: float = 60.0
-    overflow_factor: float = 10.0
+    overflow_factor: float = 4.0
     """Surplus samples beyond so many times `samples_per_s` are rejected: their journal would cost the neighbours theirs."""
     expiry_h: float = 24.0
     """A series that brought nothing for so long gives its place to another."""

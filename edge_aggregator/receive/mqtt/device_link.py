@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ingest.runtime.clock import Clock
 
 _UNSENT_BYTES = 64 * 1024  # a device that does not read its answers is not read either
-MOST_UNCOMMITTED_BYTES = 1024 * 1024  # of one connection: the others find room in the intake
+MOST_UNCOMMITTED_BYTES = 256 * 1024  # of one connection: the others find room in the intake
 _WINDOW = 20  # unacknowledged messages after which most clients wait
 _WILL_BYTES = 200
 _STUCK_S = 30.0
