@@ -13,7 +13,7 @@ from edge_aggregator.quotas.places import Places
 from edge_aggregator.resolution.past_widths import PastWidths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,7 +63,7 @@ class Names:
     may lie. `places` says which series may take samples; those without a place keep their ids while the journal has
     samples of them. `overflowing`: whether there is an overflow series at all; `asking`: whether any has an aspect;
     `early`, after how long (ms) a window is shown before it ends, 0 for never; `showing`: whether any is;
-    `quiet`, the width (ms) of its windows while it is quiet, 0 for the configured one.
+    `quiet`, the width (ms) of its windows while it is quiet, 0 for the `configured` one.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Names:
                 "reach": ("i8", 0),
                 "early": ("i8", 0),
                 "quiet": ("i8", 0),
+                "configured": ("i8", 1),
             }
         )
         self.places = Places(max_series, per_device)
@@ -200,6 +201,7 @@ class Names:
         self.columns["aspect"][ids] = [self._aspect(row.name.metric) for row in fresh]
         self.columns["reach"][ids] = [self._reach(row.name.metric) for row in fresh]
         self.columns["early"][ids] = [self.aspects.early(row.name.metric) for row in fresh]
+        self.columns["configured"][ids] = [self._widths.of(row.name.metric) for row in fresh]
         self.columns["quiet"][ids] = [self.aspects.quiet(row.name.metric) for row in fresh]
         self.showing = self.showing or bool(self.columns["early"][ids].any())
         self.asking = self.asking or bool(self.columns["aspect"][ids].any())
@@ -236,7 +238,7 @@ class Names:
         """
         if not self.metrics:
             return []
-        wanted = self.configured_widths()
+        wanted = self.columns["configured"]
         differs = wanted != self.columns["next_width"]
         if kept is not None:
             differs &= ~kept
@@ -244,27 +246,27 @@ class Names:
         self.switch(changed, wanted[changed], newest)
         return [int(series) for series in changed]
 
-    def configured_widths(self) -> NDArray[np.int64]:
-        """What the configuration says of each series' windows (ms), shape (series,)."""
-        widths = np.array([self._widths.of(metric.metric) for metric in self.metrics] or [1], np.int64)
-        configured: NDArray[np.int64] = widths[self.columns["metric"]]
-        return configured
-
     def configure(self, widths: Widths, aspects: Aspects, *, max_devices: int) -> None:
         """Other wishes from now on; `adopt_aspects` and `adopt_widths` bring them to the series that there are."""
         self._widths, self.aspects, self._max_devices = widths, aspects, max_devices
+        if self.metrics:
+            self.columns["configured"][:] = self._by_metric(widths.of)
 
     def adopt_aspects(self) -> list[int]:
         """Let configured details that differ take effect at once; which series changed."""
         if not self.metrics:
             return []
-        metric = self.columns["metric"]
-        aspect = np.array([self._aspect(one.metric) for one in self.metrics], np.uint8)[metric]
+        aspect = self._by_metric(self._aspect)
         changed: list[int] = np.flatnonzero(aspect != self.columns["aspect"]).tolist()
         self.columns["aspect"][:] = aspect
-        self.columns["reach"][:] = np.array([self._reach(one.metric) for one in self.metrics], np.int64)[metric]
-        self.asking = bool(aspect.any())
+        for column, of in (("reach", self._reach), ("early", self.aspects.early), ("quiet", self.aspects.quiet)):
+            self.columns[column][:] = self._by_metric(of)
+        self.asking, self.showing = bool(aspect.any()), bool(self.columns["early"].any())
         return changed
+
+    def _by_metric(self, of: Callable[[str], int]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = np.array([of(one.metric) for one in self.metrics], np.int64)[self.columns["metric"]]
+        return found
 
     def _plain(self, series: int, name: SeriesName) -> SeriesRow:
         width = self._widths.of(name.metric)

@@ -121,5 +121,5 @@ def _names(rooms: Rooms, config: EdgeConfig) -> None:
         rows = windows.open.rows
         which = np.isin(rows["series"], anew)
         windows.open.doubt(window_keys(rows["series"][which], rows["start"][which]))
-    newest = np.maximum(windows.devices["watermark"], windows.devices["horizon"])
-    rooms.rewidened += names.adopt_widths(newest)
+    rooms.resolution.configure(config)
+    rooms.rewidened += names.adopt_widths(windows.newest(), rooms.resolution.kept())

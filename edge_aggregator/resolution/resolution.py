@@ -34,16 +34,20 @@ class Resolution:
     """Stepped once a flush. `raised` are the devices with finer windows; a restart takes them over from the widths."""
 
     def __init__(self, config: EdgeConfig, names: Names) -> None:
-        self._config, self._names = config.adaptive, names
-        self._fine = milliseconds(config.adaptive.width_s)
-        self.wanted = bool(self._fine) or any(metric.quiet_s for metric in config.metrics)
+        self._names = names
+        self.configure(config)
         self.raised: dict[int, Raised] = {}
         self._resumed = False
         self._scores, self._quiet = Scores(), Columns({"windows": ("i4", 0)})
 
+    def configure(self, config: EdgeConfig) -> None:
+        """Other settings from now on."""
+        self._config, self._fine = config.adaptive, milliseconds(config.adaptive.width_s)
+        self.wanted = bool(self._fine) or any(metric.quiet_s for metric in config.metrics)
+
     def kept(self) -> NDArray[np.bool_]:
         """Series whose width is none of the configuration's and stays nevertheless, shape (series,)."""
-        columns, configured = self._names.columns, self._names.configured_widths()
+        columns, configured = self._names.columns, self._names.columns["configured"]
         fine = (columns["next_width"] == self._fine) & (self._fine < configured)
         quiet = (columns["quiet"] > configured) & (columns["next_width"] == columns["quiet"])
         stays: NDArray[np.bool_] = fine | quiet
@@ -53,7 +57,7 @@ class Resolution:
         # After a start: who has finer windows is raised until it has been calm for long enough.
         self._resumed = True
         columns = self._names.columns
-        fine = (columns["next_width"] == self._fine) & (self._fine < self._names.configured_widths())
+        fine = (columns["next_width"] == self._fine) & (self._fine < self._names.columns["configured"])
         for device in np.unique(columns["device"][fine]).tolist():
             self.raised[device] = Raised(now, now)
 
@@ -70,7 +74,7 @@ class Resolution:
 
     def _score(self, rows: Rollups) -> NDArray[np.float64]:
         columns = self._names.columns
-        device, configured = columns["device"][rows.series], self._names.configured_widths()[rows.series]
+        device, configured = columns["device"][rows.series], self._names.columns["configured"][rows.series]
         # Counters always move, and states are no amounts.
         judged = ~columns["uptime"][rows.series] & ~columns["overflow"][rows.series]
         judged &= (columns["aspect"][rows.series] & LINKED) == 0
@@ -111,7 +115,7 @@ class Resolution:
         inside = score <= config.band
         windows[series[inside]] += 1
         windows[series[~inside]] = 0
-        configured, width = self._names.configured_widths(), columns["next_width"]
+        configured, width = self._names.columns["configured"], columns["next_width"]
         may = (columns["quiet"] > configured) & ~np.isin(columns["device"], list(self.raised))
         narrow = np.flatnonzero(may & (width == columns["quiet"]) & (windows == 0))
         wide = np.flatnonzero(may & (width == configured) & (windows >= config.quiet_windows + WARM_WINDOWS))
@@ -127,12 +131,14 @@ class Resolution:
     def _of(self, devices: list[int]) -> NDArray[np.int64]:
         columns = self._names.columns
         mine = (
-            np.isin(columns["device"], devices) & ~columns["overflow"] & (self._names.configured_widths() > self._fine)
+            np.isin(columns["device"], devices)
+            & ~columns["overflow"]
+            & (self._names.columns["configured"] > self._fine)
         )
         return np.array([series for series in np.flatnonzero(mine).tolist() if self._names.row(series)], np.int64)
 
     def _switch(self, series: NDArray[np.int64], *, fine: bool, newest: NDArray[np.int64]) -> list[int]:
-        configured = self._names.configured_widths()[series]
+        configured = self._names.columns["configured"][series]
         self._names.switch(series, np.full_like(configured, self._fine) if fine else configured, newest)
         if len(self._quiet):
             self._quiet["windows"][series[series < len(self._quiet)]] = 0

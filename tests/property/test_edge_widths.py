@@ -11,20 +11,27 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_aggregator.aspects import Aspects
+from edge_aggregator.config import MetricConfig
 from edge_aggregator.resolution.past_widths import PastWidth, PastWidths
 from tests.edge_bench import (
     T0,
     Bench,
+    Detail,
     Numbers,
     Sample,
     Window,
     check_ledger,
     edge_config,
+    final_details,
     final_rollups,
     message,
+    naive_details,
     naive_rollups,
 )
 
+METRICS = ["m", "hits_total", "mode"]
+ASKED = [MetricConfig(metric="mode", kind="state", quantiles=True), MetricConfig(metric="m", early_s=2.0)]
 WIDTHS = (1000, 5000, 10_000, 15_000)
 
 
@@ -40,14 +47,14 @@ class Act(NamedTuple):
 samples = st.builds(
     Sample,
     device=st.sampled_from(["a", "b"]),
-    metric=st.sampled_from(["m", "n"]),
+    metric=st.sampled_from(METRICS),
     ts=st.integers(0, 90).map(lambda step: T0 + step * 997),
     value=st.sampled_from([0.1, 0.2, 0.3, 1e16, -3.5]),
 )
 acts = st.builds(
     Act,
     samples=st.lists(samples, max_size=12),
-    widths=st.dictionaries(st.sampled_from(["m", "n"]), st.sampled_from(WIDTHS), max_size=2),
+    widths=st.dictionaries(st.sampled_from(METRICS), st.sampled_from(WIDTHS), max_size=3),
     flush=st.booleans(),
     restart=st.booleans(),
 )
@@ -68,7 +75,7 @@ class Gateway(Bench):
 @given(st.lists(acts, min_size=1, max_size=9))
 def test_windows_tile_time_and_hold_each_sample_once(story: list[Act]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        bench = Gateway(edge_config(Path(folder), heartbeat_s=3600.0))
+        bench = Gateway(edge_config(Path(folder), heartbeat_s=3600.0, metrics=ASKED))
         for act in story:
             bench.take([message(sample) for sample in act.samples], T0 + 91_000)
             bench.widen(act.widths)
@@ -90,6 +97,7 @@ def test_windows_tile_time_and_hold_each_sample_once(story: list[Act]) -> None:
     assert {window: numbers.bits() for window, numbers in found.items()} == {
         window: numbers.bits() for window, numbers in expected.items()
     }
+    assert final_details(batches) == _naive_details(sent, list(found), Aspects.from_config(bench.config))
     distinct = sum(numbers.count for numbers in found.values())
     assert distinct == len({sample[:3] for sample in sent})
     assert (totals.rolled_up, totals.open, totals.unaccounted()) == (distinct, 0, 0)
@@ -108,6 +116,26 @@ def _naive(sent: list[Sample], windows: list[Window]) -> dict[Window, Numbers]:
         ((_, numbers),) = naive_rollups(moved, {}, 1 << 40).items()
         found[window] = numbers
     return found
+
+
+def _naive_details(sent: list[Sample], windows: list[Window], aspects: Aspects) -> dict[Window, list[Detail]]:
+    # As if all windows of a series were one: what that says of each sample belongs to the window that it lies in.
+    found: dict[Window, list[Detail]] = {}
+    for window in windows:
+        end = window.start + window.width
+        upto = [sample for sample in sent if sample[:2] == window[:2] and sample.ts < end]
+        before = [sample for sample in upto if sample.ts < window.start]
+        last = max(before, key=lambda sample: (sample.ts, sample.value), default=None)
+        inside = [sample for sample in upto if sample.ts >= window.start]
+        # The sample before it lies in a window of its own, which is not looked at.
+        moved = [sample._replace(ts=sample.ts - window.start + _FAR) for sample in (*inside, *([last] if last else []))]
+        every = naive_details(moved, {}, _FAR, aspects)
+        (details,) = [every[key] for key in every if key.start == _FAR] or [[]]
+        found |= {window: details} if details else {}
+    return found
+
+
+_FAR = 1 << 20
 
 
 def test_widths_are_forgotten_with_the_samples_that_nobody_takes_any_more(tmp_path: Path) -> None:
