@@ -12,12 +12,16 @@ from edge_aggregator.live.taps import Taps
 from edge_aggregator.recorder.search import Search, wanted_series
 from edge_aggregator.recovery import recover, step
 from edge_aggregator.reload import reload_rooms
+from edge_aggregator.state import FILE_NAME, IF_DAMAGED
+from edge_aggregator.storage import fatal
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 
     from edge_aggregator.commands.table import Known
     from edge_aggregator.config import EdgeConfig
@@ -103,14 +107,16 @@ class Core:
 
     def flush(self, moment: Moment) -> Flushed | None:
         """Write to the outbox what has closed and what has happened; None when there was nothing."""
-        flushed = flush(self._rooms, moment, self._telemetry)
+        with _using_state():
+            flushed = flush(self._rooms, moment, self._telemetry)
         self._rooms.journal.merge(self._rooms.saved.processed, moment.now)
         return flushed
 
     def head(self) -> list[Waiting]:
         """The records to send next: from now on they may have arrived."""
         outbox = self._rooms.state.outbox
-        waiting = [record for record in outbox.head() if record.id not in self._rooms.refused]
+        with _using_state():
+            waiting = [record for record in outbox.head() if record.id not in self._rooms.refused]
         if waiting:
             outbox.pin(waiting[-1].id)
         return waiting
@@ -130,7 +136,8 @@ class Core:
 
     def unanswered(self) -> list[Known]:
         """Commands to be published (again)."""
-        return self._rooms.state.commands.unanswered()
+        with _using_state():
+            return self._rooms.state.commands.unanswered()
 
     @property
     def names(self) -> Names:
@@ -214,3 +221,7 @@ class Core:
     def close(self) -> None:
         """Close all files; what is open is rebuilt at the next start."""
         self._rooms.close()
+
+
+def _using_state() -> AbstractContextManager[None]:
+    return fatal(f"reading {FILE_NAME}", IF_DAMAGED)

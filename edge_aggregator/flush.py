@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge_aggregator.journal.eviction import Eviction, plan, pressed
+from edge_aggregator.journal.journal import MOST_SPANS
 from edge_aggregator.outbox.outbox import Kind
 from edge_aggregator.pending import Pending
 from edge_aggregator.state import Progress
@@ -13,6 +14,7 @@ from edge_aggregator.windows.settle import Past, settle
 from ingest.contract.events import DeviceState, GatewayEvent
 
 if TYPE_CHECKING:
+    from edge_aggregator.journal.block import LostSpan
     from edge_aggregator.rooms import Rooms
     from edge_aggregator.rules.alarm import Alarm
     from edge_aggregator.windows.rollups import Rollups, Settled
@@ -152,6 +154,11 @@ def _make_room(rooms: Rooms) -> None:
     rooms.room.make(rooms.ledger, rooms.windows)
 
 
+def _lost(rooms: Rooms) -> list[LostSpan]:
+    known = rooms.saved.lost_blocks
+    return [*known, *(span for span in rooms.journal.lost_spans if span not in known)][-MOST_SPANS:]
+
+
 def _write_checkpoint(rooms: Rooms, now: int) -> Eviction:
     earliest = rooms.windows.open.earliest()
     needed = rooms.position + 1 if earliest is None else earliest
@@ -161,6 +168,7 @@ def _write_checkpoint(rooms: Rooms, now: int) -> Eviction:
         journaled=rooms.journaled,
         needed=needed,
         evicted_until=max(rooms.saved.evicted_until, eviction.newest_ts),
+        lost_blocks=_lost(rooms),
         events=rooms.records.made,
         totals=rooms.ledger.totals,
         head=rooms.ledger.head,

@@ -26,7 +26,7 @@ def recover(rooms: Rooms) -> None:
     Raises StorageFailedError when the state is older than what was written last.
     """
     _check_age(rooms)
-    with fatal("reading the journal"):
+    with fatal("reading journal and state.db", IF_DAMAGED):
         _rebuild(rooms)
         newest = rooms.windows.newest()
         rooms.rewidened += rooms.names.adopt_widths(newest, rooms.resolution.kept())

@@ -34,7 +34,7 @@ from edge_aggregator.recorder.clerk import Clerk
 from edge_aggregator.resolution.resolution import Resolution
 from edge_aggregator.rules.book import RuleBook
 from edge_aggregator.rules.desk import AlarmDesk
-from edge_aggregator.state import Progress, State
+from edge_aggregator.state import FILE_NAME, IF_DAMAGED, Progress, State
 from edge_aggregator.storage import Storage, fatal
 from edge_aggregator.widths import Widths
 from edge_aggregator.windows.windows import Windows
@@ -104,7 +104,8 @@ def open_rooms(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage
     """Open the files and restore what the newest checkpoint says. Raises StorageFailedError, SecretError."""
     lock = FolderLock(Path(config.data_dir), storage)
     try:
-        return _opened(config, keys, storage, lock)
+        with fatal(f"reading {FILE_NAME}", IF_DAMAGED):
+            return _opened(config, keys, storage, lock)
     except Exception:
         lock.release()
         raise

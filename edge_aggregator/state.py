@@ -10,6 +10,7 @@ import msgspec
 
 from edge_aggregator.commands.table import SCHEMA as COMMANDS_SCHEMA
 from edge_aggregator.commands.table import CommandTable
+from edge_aggregator.journal.block import LostSpan
 from edge_aggregator.ledger import Head, Totals
 from edge_aggregator.names import SeriesName, SeriesRow
 from edge_aggregator.outbox.outbox import SCHEMA as OUTBOX_SCHEMA
@@ -66,12 +67,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     `processed`: the last block that everything here contains; `journaled`: samples received by the journal with it;
     `needed`: the first block that an open window needs; `evicted_until`: the newest timestamp (ms) that the journal has
     forgotten; `events`: how many events were made; `next_series`: the lowest id that no series ever had; `offenders`:
-    samples that overflowed, by device.
+    samples that overflowed, by device; `lost_blocks`: the newest ones.
     """
 
     processed: int = 0
     journaled: int = 0
     needed: int = 1
+    lost_blocks: list[LostSpan] = []
     evicted_until: int = -1
     events: int = 0
     totals: Totals = Totals()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import apsw
 import msgspec
 
+from edge_aggregator.journal.block import LostSpan
 from edge_aggregator.ledger import Totals
 from edge_aggregator.rules.alarm import Alarm, AlarmTable
 from edge_aggregator.state import FILE_NAME, read_progress
@@ -45,6 +46,8 @@ class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Those that are pending or firing, the ones that changed last first."""
     over_quota: dict[str, int]
     """Samples in overflow series, by device: those with the most."""
+    lost_blocks: list[LostSpan]
+    """Blocks of the journal that could not be read, the newest ones, from the first to the last position and why."""
 
 
 def totals(data_dir: Path) -> Totals:
@@ -86,7 +89,8 @@ def _read(db: apsw.Connection, data_dir: Path) -> EdgeStatus:
         series=_count(db, "SELECT count(*) FROM series"),
         alarms=_alarms(db),
         over_quota=progress.offenders,
-        quarantined_blocks=sum(_quarantined(file) for file in (data_dir / "journal").glob("journal-*.db")),
+        quarantined_blocks=sum(span.last - span.first + 1 for span in progress.lost_blocks),
+        lost_blocks=progress.lost_blocks,
         journal_bytes=sum(_size(file) for file in (data_dir / "journal").glob("journal-*")),
     )
 
@@ -98,16 +102,6 @@ def _alarms(db: apsw.Connection) -> list[Alarm]:
 def _count(db: apsw.Connection, query: str) -> int:
     row = db.execute(query).fetchone()
     return int(row[0]) if row else 0
-
-
-def _quarantined(file: Path) -> int:
-    # What stands in the write-ahead log of the newest file is left out: reading must not change a file.
-    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-    try:
-        with closing(apsw.Connection(f"{file.absolute().as_uri()}?immutable=1", flags=flags)) as db:
-            return _count(db, "SELECT count(*) FROM quarantine")
-    except apsw.Error:  # evicted meanwhile, or so damaged that not even this can be read: the gateway says so
-        return 0
 
 
 def _size(file: Path) -> int:

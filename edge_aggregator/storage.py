@@ -146,10 +146,12 @@ def without_sum(data: bytes) -> bytes:
     return data[4:]
 
 
-def is_damage(error: Exception) -> bool:
+def is_damage(error: BaseException) -> bool:
     """Whether what is on the disk is not what was written, and trying again cannot help."""
     checksum = getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_DATA
-    return checksum or isinstance(error, (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError))
+    damaged = checksum or isinstance(error, (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError))
+    # SQLite rolls back by itself then, and what is raised in the end is that there is nothing to roll back.
+    return damaged or (error.__context__ is not None and is_damage(error.__context__))
 
 
 @contextmanager

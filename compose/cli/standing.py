@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Line = tuple[str, str]
 
 _MIB = 1024 * 1024
+_MOST_SPANS = 5
 
 
 def table(found: EdgeStatus, live: LiveStatus | None, config: EdgeConfig, now: int, away: str) -> str:
@@ -46,6 +47,8 @@ def _of_files(found: EdgeStatus, config: EdgeConfig, now: int) -> Iterator[Line]
         yield "ALARM", f"{alarm.rule} of {alarm.device} {alarm.metric}: {alarm.state}, {rfc3339(alarm.at)}"
     if found.quarantined_blocks:
         yield "QUARANTINED", f"{found.quarantined_blocks} blocks of the journal cannot be read"
+        for span in found.lost_blocks[-_MOST_SPANS:]:
+            yield "", f"{span.first} to {span.last}: {span.reason}"
 
 
 def _of_process(live: LiveStatus) -> Iterator[Line]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from edge_aggregator.journal.codec import CodecError
 from edge_aggregator.journal.content import NO_NAMES, NewNames, unpack_content
 from edge_aggregator.journal.seal import SealError
@@ -87,6 +89,15 @@ class LostBlock(NamedTuple):
     def before(self) -> int | None:
         """How many samples were received before it; None when that is not known."""
         return self.preceding
+
+
+class LostSpan(msgspec.Struct, frozen=True, array_like=True):
+    """What is told of lost blocks: positions `first` to `last`, why, and how many samples where the row still says so."""
+
+    first: int
+    last: int
+    reason: str
+    received: int | None = None
 
 
 def to_row(packed: bytes, numbers: Numbers, first: int, ring: Keyring) -> Row:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from edge_aggregator.journal.block import Block, LostBlock, as_lost, numbered, to_row
+from edge_aggregator.journal.block import Block, LostBlock, LostSpan, as_lost, numbered, to_row
 from edge_aggregator.journal.content import Content, NewNames, pack_content
 from edge_aggregator.journal.file import DAMAGE
 from edge_aggregator.journal.folder import Extent, Folder
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Finder = Callable[[Index], list[int]]
 
 _LOG = logging.getLogger(__name__)
+MOST_SPANS = 32
 _SLACK_BYTES = 16 * 1024
 _FAR = (1 << 62) - 1
 
@@ -65,6 +66,8 @@ class Journal:
         self._seen = Seen()
         self.quarantined = 0
         """Blocks, or runs of them, found damaged since the start."""
+        self.lost_spans: list[LostSpan] = []
+        """The newest ones."""
 
     def configure(self, *, file_bytes: int) -> None:
         """Files of another size from now on."""
@@ -230,5 +233,7 @@ class Journal:
             news = news and (file is None or file.quarantine(lost))
         if news:
             self.quarantined += 1
+            span = LostSpan(lost.position, max(lost.position, lost.last), lost.reason, lost.received)
+            self.lost_spans = [*self.lost_spans, span][-MOST_SPANS:]
             _LOG.warning("journal blocks %d to %d are quarantined: %s", lost.position, lost.last, lost.reason)
         return lost
