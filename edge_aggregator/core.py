@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-
     from edge_aggregator.commands.table import Known
     from edge_aggregator.config import EdgeConfig
     from edge_aggregator.decode.decoder import Taken
