@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import random
 
 SITE = "site-1"
-LATE_MS = 10_000
+LATE_MS = 8_000
 _VALUE_BITS = 22
 _REPEATED = 12
-_LATE, _AGAIN, _BAD = 0.15, 0.1, 0.6
-_BAD_BYTES = (300, 1200)
+_LATE, _AGAIN, _BAD = 0.06, 0.1, 0.7
+_BAD_BYTES = (1500, 4000)
 
 
 class Said(NamedTuple):

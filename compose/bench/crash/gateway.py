@@ -28,15 +28,15 @@ SMALL: dict[str, Any] = {
     "key_file": "none",
     "window_s": 4.0,
     "metrics": [MetricConfig(metric="m0", width_s=10.0)],
-    "allowed_lateness_s": 15.0,
-    "idle_close_s": 8.0,
+    "allowed_lateness_s": 12.0,
+    "idle_close_s": 6.0,
     "heartbeat_s": 4.0,
     "lease_s": 1e6,
     "max_age_s": 1e6,
     "journal_file_bytes": 64 * 1024,
     "journal_bytes": 1024 * 1024,
-    "journal_age_s": 20.0,
-    "outbox_bytes": 64 * 1024,
+    "journal_age_s": 14.0,
+    "outbox_bytes": 512 * 1024,
 }
 """Bounds so small that a minute of samples rotates, evicts and degrades."""
 

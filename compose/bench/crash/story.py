@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ingest.runtime.telemetry import Telemetry
 
 T0 = 1_700_000_000_000
-COMMITS = 56
+COMMITS = 52
 STEP_MS = 1000
 SETTLE_MS = 60_000
-DEVICES, METRICS = 4, 8
+DEVICES, METRICS = 3, 7
 OUTAGE = (10, 24)
 """How many commits the link is away, from and below."""
-FLUSHES = 0.6
+FLUSHES = 0.5
 SECOND_CRASH = 0.3
 
 
