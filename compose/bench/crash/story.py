@@ -6,16 +6,16 @@ import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from compose.bench.crash.devices import Fleet
-from compose.bench.crash.oracle import judge
+from compose.bench.crash.oracle import Judgement, judge
 from compose.bench.crash.phases import Phase, choose
 from compose.bench.crash.site import Site
+from edge_aggregator.storage import StorageFailedError
 
 if TYPE_CHECKING:
     from collections import Counter
     from pathlib import Path
 
     from compose.bench.crash.machine import CrashingFiles
-    from compose.bench.crash.oracle import Judgement
     from compose.bench.crash.phases import CrashPoint
     from ingest.runtime.telemetry import Telemetry
 
@@ -45,11 +45,11 @@ def tell(seed: int, folder: Path, files: CrashingFiles, telemetry: Telemetry) ->
     fleet = Fleet(chance, devices=DEVICES, metrics=METRICS)
     points = _points(seed, chance)
     site = Site(folder, fleet=fleet, chance=chance, files=files, telemetry=telemetry, points=points)
-    now = _a_minute(site, chance)
-    if not site.crashes:
-        site.cut_power()
-    site.disarm()
-    _settle(site, now)
+    try:
+        _live(site, chance)
+    except StorageFailedError as error:  # a gateway that does not start again has lost everything
+        acknowledged = sum(map(len, fleet.everything().values()))
+        return Outcome(seed, acknowledged, site.crashes, Judgement(acknowledged, 0, 1, 0, [f"does not go on: {error}"]))
     samples = fleet.everything()
     judgement = judge(samples, site.received, site.centre, site.totals)
     site.close()
@@ -58,6 +58,14 @@ def tell(seed: int, folder: Path, files: CrashingFiles, telemetry: Telemetry) ->
     return Outcome(
         seed, sum(map(len, samples.values())), site.crashes, judgement._replace(ledger_mismatches=mismatches)
     )
+
+
+def _live(site: Site, chance: random.Random) -> None:
+    now = _a_minute(site, chance)
+    if not site.crashes:
+        site.cut_power()
+    site.disarm()
+    _settle(site, now)
 
 
 def _points(seed: int, chance: random.Random) -> list[CrashPoint]:
