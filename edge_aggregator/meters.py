@@ -11,6 +11,7 @@ from ingest.contract.events import DeviceState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from edge_aggregator.config import EdgeConfig
     from edge_aggregator.core import Standing
     from edge_aggregator.flush import Flushed
     from edge_aggregator.ledger import Totals
@@ -25,11 +26,9 @@ class Meters:
         self._telemetry = telemetry
         self._told: dict[str, Counter[tuple[str, ...]]] = {}
 
-    def begin(self, standing: Standing, now: int, limits: Mapping[str, int]) -> None:
-        """The counts of an earlier life are no news; `limits` are in bytes, by room."""
+    def begin(self, standing: Standing, now: int) -> None:
+        """The counts of an earlier life are no news."""
         self._told[names.EDGE_SAMPLES.name] = _samples(standing.totals)
-        for room, limit in limits.items():
-            self._telemetry.gauge(names.EDGE_LIMIT_BYTES, limit, room=room)
         self._standing_gauges(standing, now)
 
     def flushed(self, flushed: Flushed, standing: Standing, now: int) -> None:
@@ -92,6 +91,12 @@ class Meters:
     def _add(self, spec: MetricSpec, amount: float, **labels: str) -> None:
         if amount > 0:  # what was dropped moves back from rolled up: a counter only ever rises
             self._telemetry.count(spec, amount, **labels)
+
+
+def tell_limits(telemetry: Telemetry, config: EdgeConfig) -> None:
+    """How large the journal and the outbox may become from now on."""
+    telemetry.gauge(names.EDGE_LIMIT_BYTES, config.journal_bytes, room="journal")
+    telemetry.gauge(names.EDGE_LIMIT_BYTES, config.outbox_bytes, room="outbox")
 
 
 def _samples(totals: Totals) -> Counter[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from edge_aggregator.intake import EdgeIntake
 from edge_aggregator.live.observer import Observer
 from edge_aggregator.live.recent import Recent
 from edge_aggregator.live.server import LiveServer
-from edge_aggregator.meters import Meters
+from edge_aggregator.meters import Meters, tell_limits
 from edge_aggregator.outbox.outbox import Kind
 from edge_aggregator.pipeline import Pipeline
 from edge_aggregator.receive.mqtt.downlink import PahoDownlink
@@ -143,6 +143,7 @@ class EdgeService:
         self._shell.reload(config)
         await self._thread.run(self._core.reload, config, keys)
         self._has = self._has._replace(config=config)
+        tell_limits(self._has.telemetry, config)
 
     async def run(self) -> None:
         """Until drained. Raises StorageFailedError when the disk fails: the process must end then."""
@@ -176,8 +177,8 @@ class EdgeService:
             forwarder.more.set()
             alarms.more()
 
-        limits = {"journal": config.journal_bytes, "outbox": config.outbox_bytes}
-        meters.begin(await self._thread.run(core.standing), has.clock.now_ms(), limits)
+        meters.begin(await self._thread.run(core.standing), has.clock.now_ms())
+        tell_limits(has.telemetry, config)
         pipeline = Pipeline(
             core,
             self._thread,

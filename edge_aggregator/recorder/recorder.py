@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+import apsw
 import msgspec
 
 from edge_aggregator.recorder.answers import Answer, unreadable
@@ -14,7 +16,7 @@ from ingest.contract.reasons import RequestRefusal
 from ingest.contract.samples import ANSWERED
 from ingest.runtime.backoff import Backoff
 from ingest.runtime.gateways import signature_headers
-from ingest.runtime.log.port import LogUnavailableError
+from ingest.runtime.log.port import LogUnavailableError, RecordTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from ingest.runtime.log.port import Log
     from ingest.runtime.telemetry import Telemetry
 
-T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 REST = 3.0
 """After each turn the gateway's thread is left alone for so many times as long as the turn took."""
@@ -88,11 +90,19 @@ class Recorder:
     async def _answer(self, begun: OpenRequest) -> None:
         with self._telemetry.span("edge.pull", begun.trace or None, request=begun.request.request) as trace:
             begun = msgspec.structs.replace(begun, trace=trace)
-            search = await self._thread.run(self._core.search, begun.request, self._most_samples)
-            answer = await self._sent(begun, search)
+            answer = await self._sent_or_failed(begun)
         await self._thread.run(self._core.close_pull, begun, answer, self._clock.now_ms())
         self._telemetry.count(names.EDGE_PULLS, outcome=answer.outcome)
         self._changed()
+
+    async def _sent_or_failed(self, begun: OpenRequest) -> Answer:
+        # What cannot be answered is no reason to take no more samples.
+        try:
+            search = await self._thread.run(self._core.search, begun.request, self._most_samples)
+            return await self._sent(begun, search)
+        except (apsw.Error, OSError, RecordTooLargeError):
+            _LOG.exception("request %s for raw samples cannot be answered", begun.request.request)
+            return Answer(RequestRefusal.FAILED.value, begun.attempt + 1)
 
     async def _sent(self, begun: OpenRequest, search: Search) -> Answer:
         answer = Answer(ANSWERED, begun.attempt)

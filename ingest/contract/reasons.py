@@ -104,3 +104,4 @@ class RequestRefusal(StrEnum):
     EXPIRED = "expired"  # nobody waits for the answer any more
     TOO_LONG_LIVED = "too_long_lived"  # it would have to be remembered for longer than a week
     TOO_MANY_REQUESTS = "too_many_requests"  # as many as the gateway keeps wait already
+    FAILED = "failed"  # the journal could not be read at all; the gateway's own log says why

@@ -144,6 +144,14 @@ async def test_the_status_of_a_running_gateway(tmp_path: Path) -> None:
         assert (status(tmp_path / "edge").quarantined_blocks, status(tmp_path / "edge").requests_waiting) == (0, 0)
 
 
+async def test_a_gateway_stops_whoever_watches(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        async with here.running():
+            watching = asyncio.create_task(asyncio.to_thread(Watcher(tmp_path / "edge", 1_000_000).rows))
+            await opened(here)
+        assert await watching == []
+
+
 async def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
     async with site(tmp_path) as here, here.running(data_dir=str(tmp_path / ("x" * 120))):
         found = await asyncio.to_thread(live_status, tmp_path / ("x" * 120))

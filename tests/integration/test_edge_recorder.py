@@ -6,9 +6,11 @@ import asyncio
 import fnmatch
 from typing import TYPE_CHECKING
 
+import apsw
 import msgspec
 
 from compose.embedded.uplink import Uplink
+from edge_aggregator.core import Core
 from edge_aggregator.recorder.config import RecorderConfig
 from ingest.contract.events import PullEvent
 from ingest.contract.samples import SampleChunk, decode_samples
@@ -19,6 +21,8 @@ from tests.recorder_material import Answer, answer, asked
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from tests.edge_bench import Sample
 
@@ -121,6 +125,30 @@ async def test_a_slow_answer_delays_no_live_data(tmp_path: Path) -> None:
 
 async def _first_chunk(here: Site) -> list[SampleChunk]:
     return [decode_samples(record.value or b"") for record in await here.records(SAMPLES)]
+
+
+async def test_an_answer_that_fails_ends_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with site(tmp_path) as here, here.running(recorder=FAST):
+        device = await asyncio.to_thread(Device, "d", here.port)
+        sent = await reports([device], rounds=3)
+        await eventually(lambda: all_rolled_up(here, len(sent)))
+        monkeypatch.setattr(Core, "search_turn", _no_more_files)
+        await ask(here, sent)
+        await eventually(lambda: answered(here))
+        found = await answered(here)
+        assert found is not None
+        assert (found.samples, found.summary.outcome) == ([], "failed")
+        monkeypatch.undo()
+        sent += (await reports([device], rounds=3))[len(sent) :]
+        await ask(here, sent, request="r2")
+        await eventually(lambda: answered(here, "r2"))
+        await eventually(lambda: all_rolled_up(here, len(sent)))
+        assert [event.outcome for event in await audits(here)] == ["failed", "answered"]
+        await asyncio.to_thread(device.link.close)
+
+
+def _no_more_files(*_: object) -> bool:
+    raise apsw.CantOpenError("too many open files")
 
 
 async def test_a_gateway_that_trusts_nobody_answers_nobody(tmp_path: Path) -> None:

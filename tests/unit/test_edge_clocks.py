@@ -103,7 +103,7 @@ def test_it_is_told_as_a_distribution_and_in_device_events(tmp_path: Path) -> No
     ]
     assert [event.clock_ahead_ms for event in events][-1] == -2000
     port = Telemetry("test")
-    Meters(port).begin(bench.core.standing(), T0, {})
+    Meters(port).begin(bench.core.standing(), T0)
     assert port.registry.get_sample_value("tidegate_edge_clock_offset_seconds", {"level": "0.5"}) == -2.0
     bench.close()
 

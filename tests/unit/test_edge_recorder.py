@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from ingest.contract.events import PullEvent
 from ingest.contract.records import REASON_HEADER, Record
 from ingest.contract.samples import decode_samples
 from ingest.contract.topics import PULLS, REQUESTS, SAMPLES, dead
-from ingest.runtime.secrets import public_key_text
+from ingest.runtime.secrets import public_key_text, write_secret
 from tests.edge_bench import T0, Bench, Sample, edge_config, message, telemetry
 from tests.recorder_material import asked, request, rows
 
@@ -108,6 +109,15 @@ def test_blocks_merged_during_a_search_are_found_once(tmp_path: Path, monkeypatc
     assert turns > 3
     assert any(block.last > block.position for block in bench.rooms.journal.read(1, 60))
     assert sorted(found) == sorted(sent)
+    bench.close()
+
+
+def test_sealed_blocks_are_searched_as_well(tmp_path: Path) -> None:
+    write_secret(tmp_path / "keys", base64.b64encode(bytes(range(32))))
+    bench = Bench(edge_config(tmp_path, journal_key_file=str(tmp_path / "keys")), KEYS)
+    sent = filled(bench, blocks=5)
+    samples, _ = found(bench, request(CENTRE, device="d1"))
+    assert sorted(samples) == sorted(sample for sample in sent if sample.device == "d1")
     bench.close()
 
 
