@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge_aggregator.config import MetricConfig
 from edge_aggregator.quotas.config import QuotaConfig
+from edge_aggregator.resolution.config import AdaptiveConfig
 from tests.edge_bench import T0, Bench, Sample, check_ledger, edge_config, final_rollups, message
 
 NOW = T0 + 200_000
@@ -26,7 +27,10 @@ samples = st.builds(
 changes = st.fixed_dictionaries(
     {
         "window_s": st.sampled_from([1.0, 5.0, 7.0, 10.0]),
-        "metrics": st.sampled_from([[], [MetricConfig(metric="m", width_s=3.0, quantiles=True)]]),
+        "metrics": st.sampled_from(
+            [[], [MetricConfig(metric="m", width_s=3.0, quantiles=True, early_s=1.0, quiet_s=9.0)]]
+        ),
+        "adaptive": st.sampled_from([AdaptiveConfig(), AdaptiveConfig(width_s=0.5, quiet_windows=1)]),
         "allowed_lateness_s": st.sampled_from([0.0, 15.0, 1000.0]),
         "quotas": st.sampled_from([QuotaConfig(), QuotaConfig(series=1)]),
         "max_age_s": st.sampled_from([150.0, 1e6]),
