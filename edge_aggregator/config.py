@@ -104,6 +104,10 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     outbox_bytes: int = 1024 * _MIB
     historical_after_s: float = 300.0
     """A batch that has waited longer than this is sent as backlog."""
+    backlog_bytes_per_s: int = 32 * _MIB
+    """The most that a backlog takes of the uplink, before compression; it takes less while the brokers are slow."""
+    backlog_patience_s: float = 0.5
+    """Brokers that take longer for an append are slow."""
     command_retry_s: float = 2.0
     """First pause before a command that was not acknowledged is published again; doubles up to a minute."""
     recorder: RecorderConfig = RecorderConfig()
@@ -141,7 +145,15 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 raise ValueError(
                     f"early_s of {metric.metric} is {metric.early_s}: a window would be shown more than {_MOST_SHOWN} times"
                 )
-        positive = ("lease_s", "heartbeat_s", "commit_interval_s", "flush_interval_s", "command_retry_s", "max_age_s")
+        positive = (
+            "lease_s",
+            "heartbeat_s",
+            "commit_interval_s",
+            "flush_interval_s",
+            "command_retry_s",
+            "max_age_s",
+            "backlog_patience_s",
+        )
         for field in positive:
             if not getattr(self, field) > 0:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected more than 0 seconds")
@@ -164,7 +176,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         for field in ("commit_samples", "journal_merge_samples"):
             if not 0 < getattr(self, field) <= _MOST_SAMPLES:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected 1 to {_MOST_SAMPLES}")
-        for field, least in (("journal_file_bytes", 64 * 1024), ("outbox_bytes", 16 * 1024), ("commit_bytes", 1)):
+        bounds = {"journal_file_bytes": 64 * 1024, "outbox_bytes": 16 * 1024, "commit_bytes": 1}
+        for field, least in (bounds | {"backlog_bytes_per_s": 1024}).items():
             if getattr(self, field) < least:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least {least} bytes")
         if self.journal_bytes < 2 * self.journal_file_bytes:

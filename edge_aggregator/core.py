@@ -9,6 +9,7 @@ from edge_aggregator.flush import flush
 from edge_aggregator.journal.block import Block
 from edge_aggregator.live.protocol import ClockAhead
 from edge_aggregator.live.taps import Taps
+from edge_aggregator.outbox.outbox import HEAD_BYTES, Tried
 from edge_aggregator.recorder.search import Search, wanted_series
 from edge_aggregator.recovery import recover, step
 from edge_aggregator.reload import reload_rooms
@@ -112,13 +113,23 @@ class Core:
         return flushed
 
     def head(self) -> list[Waiting]:
-        """The records to send next: from now on they may have arrived."""
-        outbox = self._rooms.state.outbox
+        """What goes next when nobody minds the order: news, and backlog when there is none; again what was not sent."""
+        self._rooms.state.outbox.take_back(self._rooms.refused)
+        return self.fresh() or self.backlog(HEAD_BYTES)
+
+    def fresh(self) -> list[Waiting]:
+        """The newest records: from now on they may have arrived. Those that were not `sent` must be `returned`."""
         with _using_state():
-            waiting = [record for record in outbox.head() if record.id not in self._rooms.refused]
-        if waiting:
-            outbox.pin(waiting[-1].id)
-        return waiting
+            return self._tried(self._rooms.state.outbox.fresh(), Tried.FRESH)
+
+    def backlog(self, most_bytes: int) -> list[Waiting]:
+        """Rollups that newer ones have overtaken, about so many bytes: from now on they may have arrived. As `fresh`."""
+        with _using_state():
+            return self._tried(self._rooms.state.outbox.backlog(most_bytes), Tried.BACKLOG)
+
+    def returned(self, waiting: Sequence[Waiting]) -> None:
+        """Records that the log did not take: they will be the next ones."""
+        self._rooms.state.outbox.returned(waiting)
 
     def sent(self, waiting: Sequence[Waiting]) -> None:
         """Forget records that the log has."""
@@ -216,6 +227,15 @@ class Core:
             rooms.state.outbox.oldest(),
             rooms.journal.quarantined,
         )
+
+    def _tried(self, waiting: list[Waiting], tried: Tried) -> list[Waiting]:
+        state = self._rooms.state
+        if any(one.tried is Tried.NEVER for one in waiting):
+            with state.transaction():
+                for extent in state.outbox.mark(waiting, tried):
+                    state.cells.fix(extent.cells.items())
+                state.cells.save()
+        return [one._replace(tried=tried) for one in waiting]
 
     def close(self) -> None:
         """Close all files; what is open is rebuilt at the next start."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from edge_aggregator.journal.eviction import Eviction, plan, pressed
 from edge_aggregator.journal.journal import MOST_SPANS
+from edge_aggregator.outbox.cells import extent
+from edge_aggregator.outbox.degrade import Scene
 from edge_aggregator.outbox.outbox import Kind
 from edge_aggregator.pending import Pending
 from edge_aggregator.state import Progress
@@ -80,6 +84,7 @@ def _gather(rooms: Rooms, moment: Moment) -> _Work:
         rooms.state.revisions.highest,
         windows.tails,
         windows.told,
+        rooms.state.cells.is_coarse,
     )
     settled = settle(closing, Ground(rooms.journal, rooms.position, rooms.names), past)
     rooms.rewidened += rooms.resolution.step(settled.rollups, windows.newest(), moment.now)
@@ -115,7 +120,7 @@ def _write(rooms: Rooms, work: _Work, moment: Moment, trace: str) -> Eviction:
             state.outbox.put(Kind.DEAD_LETTER, now, rooms.records.dead_letter(letter, trace))
         if work.heartbeat:
             _write_heartbeat(rooms, moment, trace)
-        _make_room(rooms)
+        _make_room(rooms, Scene(rooms.ledger, rooms.windows, now, trace))
         return _write_checkpoint(rooms, now)
 
 
@@ -126,7 +131,9 @@ def _write_batches(rooms: Rooms, work: _Work, now: int, trace: str) -> None:
         batches.append(rooms.maker.account(rooms.ledger, now))
     last = 0
     for batch in batches:
-        last = rooms.state.outbox.put(Kind.ROLLUPS, now, rooms.records.batch(batch, now, trace))
+        rows = batch.rollups
+        covers = extent(rooms.names.columns["device"][rows.series].astype(np.int64), rows.start, rows.width)
+        last = rooms.state.outbox.put(Kind.ROLLUPS, now, rooms.records.batch(batch, now, trace), covers)
     rooms.state.revisions.add(work.settled.rollups, last)
 
 
@@ -139,19 +146,28 @@ def _write_heartbeat(rooms: Rooms, moment: Moment, trace: str) -> None:
         silent=states[DeviceState.SILENT.value],
         cut_off=moment.cut_off,
         backlog_bytes=rooms.state.outbox.bytes,
+        backlog_from=_backlog_from(rooms, moment.now),
         heartbeat_ms=rooms.heartbeat_ms,
     )
+    rooms.state.outbox.forget_heartbeats()
     rooms.state.outbox.put(Kind.HEARTBEAT, moment.now, rooms.records.heartbeat(event, trace))
     rooms.heartbeat_at = moment.now
     rooms.names.forget_past(rooms.windows.settled_until())
     rooms.state.revisions.forget(rooms.windows.past, rooms.state.outbox.gone())
 
 
-def _make_room(rooms: Rooms) -> None:
+def _backlog_from(rooms: Rooms, now: int) -> int:
+    oldest = rooms.state.outbox.oldest()
+    waits = oldest is not None and now - oldest > rooms.historical_after_ms
+    return (rooms.state.outbox.earliest_window() or 0) if waits else 0
+
+
+def _make_room(rooms: Rooms, scene: Scene) -> None:
     for waiting in rooms.refused.values():
         rooms.room.discard(waiting, rooms.ledger, rooms.windows)
     rooms.refused.clear()
-    rooms.room.make(rooms.ledger, rooms.windows)
+    rooms.room.make(scene)
+    rooms.state.cells.save()
 
 
 def _lost(rooms: Rooms) -> list[LostSpan]:
@@ -172,6 +188,8 @@ def _write_checkpoint(rooms: Rooms, now: int) -> Eviction:
         events=rooms.records.made,
         totals=rooms.ledger.totals,
         head=rooms.ledger.head,
+        owed=rooms.ledger.owed,
+        gone=rooms.ledger.gone,
         windows=rooms.windows.save(),
         devices=rooms.registry.save(),
         next_series=len(rooms.names.series),

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ingest.contract.ledger import GENESIS, LedgerEntry
+from ingest.contract.batch_checks import SPANS_LIMIT
+from ingest.contract.ledger import GENESIS, LedgerEntry, Spans, join_spans
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from edge_aggregator.windows.rollups import Settled
 
@@ -38,10 +39,15 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """The account of one gateway. Entries have the seqs 1, 2, 3, …"""
+    """The account of one gateway. Entries have the seqs 1, 2, 3, …
 
-    def __init__(self, totals: Totals, head: Head) -> None:
+    `gone` are batches that were dropped, and `owed` samples that the centre has in place of those of batches that it will
+    never see: both are told in the next entry.
+    """
+
+    def __init__(self, totals: Totals, head: Head, *, owed: int = 0, gone: Spans = ()) -> None:
         self.totals, self.head = totals, head
+        self.owed, self.gone = owed, gone
         self._written = totals
 
     def receive(self, received: int, rejected: Mapping[str, int]) -> None:
@@ -79,8 +85,28 @@ class Ledger:
             dropped = _added(self.totals.dropped, {reason: samples})
             self._set(dropped=dropped, rolled_up=self.totals.rolled_up - samples)
 
-    def next_entry(self, net: int) -> LedgerEntry:
-        """The entry for a batch that brings `net` samples from open to rolled up; nothing changes yet."""
+    def withdraw(self, entry: LedgerEntry, reason: str, lost: int) -> None:
+        """The entry's batch will not be sent; `lost` of its samples reach the centre in no other one either."""
+        self.drop(reason, lost)
+        self.owed += entry.net + entry.carried - lost
+        self.gone = join_spans(self.gone, entry.gone, entry.replaces, ((entry.seq, entry.seq),))
+
+    def replace(self, entries: Iterable[LedgerEntry], carried: int) -> Spans:
+        """These entries' batches will not be sent, others with `carried` samples will: the seqs that those replace."""
+        replaced: Spans = ()
+        for entry in entries:
+            self.owed += entry.net + entry.carried
+            self.gone = join_spans(self.gone, entry.gone)
+            replaced = join_spans(replaced, entry.replaces, ((entry.seq, entry.seq),))
+        self.owed -= carried
+        self.gone = join_spans(self.gone, replaced[SPANS_LIMIT:])
+        return replaced[:SPANS_LIMIT]
+
+    def next_entry(self, net: int, *, carried: int = 0, replaces: Spans = ()) -> LedgerEntry:
+        """The entry for a batch that brings `net` samples from open to rolled up; nothing changes yet.
+
+        The batch has `carried` samples of those that it `replaces`.
+        """
         totals = self.totals
         return LedgerEntry(
             seq=self.head.seq + 1,
@@ -92,18 +118,26 @@ class Ledger:
             open=totals.open - net,
             net=net,
             previous=self.head.digest,
+            carried=carried + self.owed,
+            replaces=replaces,
+            gone=self.gone[:SPANS_LIMIT],
         )
 
     def enter(self, entry: LedgerEntry) -> None:
         """The entry's batch has been written."""
         self._set(rolled_up=entry.rolled_up, open=entry.open)
         self.head = Head(entry.seq, entry.digest())
+        self.owed, self.gone = 0, self.gone[SPANS_LIMIT:]
         self._written = self.totals
 
     def untold(self) -> bool:
-        """Whether samples have been refused, lost or found twice since the newest entry."""
+        """Whether samples have been refused, lost or found twice since the newest entry, or batches dropped."""
         now, then = self.totals, self._written
-        return (now.duplicate, now.rejected, now.dropped) != (then.duplicate, then.rejected, then.dropped)
+        return bool(self.owed or self.gone) or (now.duplicate, now.rejected, now.dropped) != (
+            then.duplicate,
+            then.rejected,
+            then.dropped,
+        )
 
     def _set(self, **counts: int | dict[str, int]) -> None:
         self.totals = msgspec.structs.replace(self.totals, **counts)

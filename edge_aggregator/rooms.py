@@ -23,7 +23,9 @@ from edge_aggregator.ledger import Ledger
 from edge_aggregator.lock import FolderLock
 from edge_aggregator.names import Names
 from edge_aggregator.outbox.batches import BatchMaker
+from edge_aggregator.outbox.degrade import Degrader
 from edge_aggregator.outbox.records import Records
+from edge_aggregator.outbox.rewrite import Rewriter
 from edge_aggregator.outbox.room import Room
 from edge_aggregator.pending import Pending
 from edge_aggregator.quotas.offenders import Offenders
@@ -81,6 +83,7 @@ class Rooms:
     journaled: int
     resolution: Resolution
     heartbeat_ms: int
+    historical_after_ms: int
     sweeper: Sweeper
     alarms: AlarmDesk
     offenders: Offenders
@@ -150,22 +153,28 @@ def _opened(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: S
         state=state,
         windows=windows,
         registry=registry,
-        ledger=Ledger(saved.totals, saved.head),
+        ledger=Ledger(saved.totals, saved.head, owed=saved.owed, gone=saved.gone),
         records=records,
         desk=Desk(site, keys, state, records, names),
         answers=answers,
         clerk=_clerk(config, keys, state, answers, origin),
         maker=BatchMaker(origin, names, registry),
-        room=Room(state.outbox, state.revisions, names, most_bytes=config.outbox_bytes),
+        room=_room(config, state, names, records, origin),
         saved=saved,
         position=saved.processed,
         journaled=saved.journaled,
         resolution=Resolution(config, names),
         heartbeat_ms=milliseconds(config.heartbeat_s),
+        historical_after_ms=milliseconds(config.historical_after_s),
         sweeper=Sweeper(config.quotas),
         alarms=AlarmDesk(site, book, state, config.alarms),
         offenders=Offenders(saved.offenders),
     )
+
+
+def _room(config: EdgeConfig, state: State, names: Names, records: Records, origin: Origin) -> Room:
+    degrader = Degrader(state, names, Rewriter(origin), records)
+    return Room(state.outbox, state.revisions, names, degrader, most_bytes=config.outbox_bytes)
 
 
 def _clerk(

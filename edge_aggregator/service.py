@@ -18,6 +18,7 @@ from edge_aggregator.live.recent import Recent
 from edge_aggregator.live.server import LiveServer
 from edge_aggregator.meters import Meters, tell_limits
 from edge_aggregator.outbox.outbox import Kind
+from edge_aggregator.outbox.pace import Pace
 from edge_aggregator.pipeline import Pipeline
 from edge_aggregator.receive.mqtt.downlink import PahoDownlink
 from edge_aggregator.receive.mqtt.listener import MqttListener
@@ -222,8 +223,9 @@ class EdgeService:
     def _forwarder(self, core: Core, told: Callable[[Sequence[Waiting]], None]) -> Forwarder:
         has = self._has
         part = f"{self.name} forward"
+        pace = Pace(most=has.config.backlog_bytes_per_s, patience_s=has.config.backlog_patience_s)
         return Forwarder(
-            core, self._thread, has.log, self._signer, clock=has.clock, health=has.health, part=part, told=told
+            core, self._thread, has.log, self._signer, pace, clock=has.clock, health=has.health, part=part, told=told
         )
 
     def _alarms(self, core: Core) -> AlarmDelivery:

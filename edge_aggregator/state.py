@@ -11,8 +11,12 @@ import msgspec
 from edge_aggregator.commands.table import SCHEMA as COMMANDS_SCHEMA
 from edge_aggregator.commands.table import CommandTable
 from edge_aggregator.journal.block import LostSpan
+from edge_aggregator.journal.codec import unpack_integers
 from edge_aggregator.ledger import Head, Totals
 from edge_aggregator.names import SeriesName, SeriesRow
+from edge_aggregator.outbox.cells import SCHEMA as CELLS_SCHEMA
+from edge_aggregator.outbox.cells import Cells
+from edge_aggregator.outbox.migrate import from_version_1
 from edge_aggregator.outbox.outbox import SCHEMA as OUTBOX_SCHEMA
 from edge_aggregator.outbox.outbox import Outbox
 from edge_aggregator.outbox.revisions import SCHEMA as REVISIONS_SCHEMA
@@ -26,6 +30,7 @@ from edge_aggregator.rules.alarm import AlarmTable
 from edge_aggregator.rules.queue import SCHEMA as ALARM_QUEUE_SCHEMA
 from edge_aggregator.rules.queue import AlarmQueue
 from edge_aggregator.storage import StorageFailedError, fatal, with_sum, without_sum
+from ingest.contract.ledger import Spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from edge_aggregator.quotas.places import Places
     from edge_aggregator.storage import Storage
 
-VERSION = 1
+VERSION = 2
 FILE_NAME = "state.db"
 IF_DAMAGED = (
     f"it is damaged: move {FILE_NAME}, {FILE_NAME}-wal and {FILE_NAME}-shm to another folder and start again, then "
@@ -51,6 +56,7 @@ CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, device INTEGER NOT NU
     labels BLOB NOT NULL, width INTEGER NOT NULL, next_width INTEGER NOT NULL, switch INTEGER NOT NULL);
 """
     + OUTBOX_SCHEMA
+    + CELLS_SCHEMA
     + REVISIONS_SCHEMA
     + PAST_WIDTHS_SCHEMA
     + COMMANDS_SCHEMA
@@ -67,7 +73,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     `processed`: the last block that everything here contains; `journaled`: samples received by the journal with it;
     `needed`: the first block that an open window needs; `evicted_until`: the newest timestamp (ms) that the journal has
     forgotten; `events`: how many events were made; `next_series`: the lowest id that no series ever had; `offenders`:
-    samples that overflowed, by device; `lost_blocks`: the newest ones.
+    samples that overflowed, by device; `lost_blocks`: the newest ones; `owed` and `gone`: what the next entry of the ledger
+    tells of batches dropped.
     """
 
     processed: int = 0
@@ -82,6 +89,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     devices: dict[str, bytes] = {}
     next_series: int = 0
     offenders: dict[str, int] = {}
+    owed: int = 0
+    gone: Spans = ()
 
 
 def read_progress(meta: Mapping[str, bytes]) -> Progress:
@@ -101,7 +110,7 @@ class State:
             self._check_version()
             self.boot = self._boot()
             self.outbox, self.revisions, self.commands = Outbox(self._db), Revisions(self._db), CommandTable(self._db)
-            self.requests = RequestTable(self._db)
+            self.requests, self.cells = RequestTable(self._db), Cells(self._db)
             self.alarms, self.alarm_queue = AlarmTable(self._db), AlarmQueue(self._db)
         self._saved_series = self._saved_devices = 0
 
@@ -181,7 +190,14 @@ class State:
                 f"{FILE_NAME} has version {found}, this program knows {VERSION}: start the newer program again"
             )
         if found < VERSION:
-            self._db.pragma("user_version", VERSION)
+            with self._db:
+                if found == 1:
+                    from_version_1(self._db, self._horizon())
+                self._db.pragma("user_version", VERSION)
+
+    def _horizon(self) -> int:
+        saved = read_progress(dict(self._db.execute("SELECT name, value FROM meta")))
+        return int(unpack_integers(saved.windows["horizon"]).max(initial=0)) if saved.windows else 0
 
     def _boot(self) -> str:
         # Names this very file: whoever starts with an empty one begins a new account.

@@ -25,10 +25,11 @@ _MOST_VERSIONS = 16
 
 
 class Batch(NamedTuple):
-    """An encoded batch."""
+    """An encoded batch, and what it was made of."""
 
     seq: int
     value: bytes
+    rollups: Rollups = no_rollups()
 
 
 class BatchMaker:
@@ -56,7 +57,7 @@ class BatchMaker:
             yield from self._split(rollups.rows(slice(rows // 2, rows)), ledger, now)
         else:
             ledger.enter(batch.ledger)
-            yield Batch(batch.seq, value)
+            yield Batch(batch.seq, value, rollups)
 
     def _batch(self, rollups: Rollups, ledger: Ledger, now: int) -> RollupBatch:
         entry = ledger.next_entry(int(rollups.net.sum()))

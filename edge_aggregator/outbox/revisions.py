@@ -9,7 +9,7 @@ import numpy as np
 from edge_aggregator.windows.keys import Spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import apsw
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class Revisions:
     def hand_on(self, window: WindowId, revision: int, net: int) -> bool:
         """Let the next revision stand for `net` samples of a dropped one; whether there is a next one.
 
-        Records leave in order, so a revision after one that was never sent has not been sent either.
+        The next one may have been sent already, as the newest leave first: it is the whole window all the same.
         """
         query = """SELECT min(revision) FROM revisions WHERE series = ? AND start = ? AND width = ? AND revision > ?"""
         row = self._db.execute(query, (*window, revision)).fetchone()
@@ -68,6 +68,13 @@ class Revisions:
         update = "UPDATE revisions SET net = net + ? WHERE series = ? AND start = ? AND width = ? AND revision = ?"
         self._db.execute(update, (net, *window, row[0]))
         return True
+
+    def moved(self, windows: Iterable[WindowId | None], record: int) -> None:
+        """These windows are in that record now, too."""
+        known = self.series()
+        query = "UPDATE revisions SET record = max(record, ?) WHERE series = ? AND start = ? AND width = ?"
+        rows = [(record, *window) for window in windows if window is not None and window.series in known]
+        self._db.executemany(query, rows)
 
     def series(self) -> set[int]:
         """The series that have corrected windows here."""

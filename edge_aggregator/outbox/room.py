@@ -1,72 +1,86 @@
-"""Making room in an outbox that is full: the oldest rollups go first, and every sample in them is accounted for."""
+"""Making room in an outbox that is full: resolution goes before coverage, and every sample is accounted for."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from edge_aggregator.names import SeriesName
 from edge_aggregator.outbox.outbox import Kind
-from edge_aggregator.outbox.revisions import WindowId
+from edge_aggregator.outbox.written import Written
 from ingest.contract.batch_wire import decode_batch
 from ingest.contract.reasons import SampleDrop
 
 if TYPE_CHECKING:
     from edge_aggregator.ledger import Ledger
     from edge_aggregator.names import Names
+    from edge_aggregator.outbox.degrade import Degrader, Scene
     from edge_aggregator.outbox.outbox import Outbox, Waiting
     from edge_aggregator.outbox.revisions import Revisions
     from edge_aggregator.windows.windows import Windows
+    from ingest.contract.batch import RollupBatch
 
 _LOG = logging.getLogger(__name__)
 
 
 class Room:
-    """Keeps an outbox within `most_bytes`."""
+    """Keeps an outbox within `most_bytes`; `made` counts how: by records merged and dropped."""
 
-    def __init__(self, outbox: Outbox, revisions: Revisions, names: Names, *, most_bytes: int) -> None:
-        self._outbox, self._revisions, self._names, self._most_bytes = outbox, revisions, names, most_bytes
-        self._full = False
+    def __init__(
+        self, outbox: Outbox, revisions: Revisions, names: Names, degrader: Degrader, *, most_bytes: int
+    ) -> None:
+        self._outbox, self._revisions, self._names, self._degrader = outbox, revisions, names, degrader
+        self._most_bytes, self._written = most_bytes, Written(names, revisions)
+        self.made: Counter[str] = Counter()
+        self._full = ""
 
     def configure(self, *, most_bytes: int) -> None:
         """Another bound from now on."""
         self._most_bytes = most_bytes
 
-    def make(self, ledger: Ledger, windows: Windows) -> int:
-        """Drop records until the bound is kept; how many. Within the caller's transaction."""
-        dropped = 0
-        for waiting in self._outbox.droppable() if self._outbox.bytes > self._most_bytes else ():
-            self.discard(waiting, ledger, windows)
+    def make(self, scene: Scene) -> int:
+        """Merge the oldest records, then drop records, until the bound is kept; how many were dropped.
+
+        Within the caller's transaction.
+        """
+        before, dropped = self.made.copy(), 0
+        while self._over() and self._degrader.step(scene):
+            self.made["merged"] += 1
+        for waiting in self._outbox.droppable() if self._over() else ():
+            self.discard(waiting, scene.ledger, scene.windows)
             dropped += 1
-            if self._outbox.bytes <= self._most_bytes:
+            if not self._over():
                 break
-        if bool(dropped) != self._full:
-            self._full = bool(dropped)
-            _LOG.warning("the outbox %s", "is full: the oldest records are dropped" if dropped else "has room again")
+        self.made["dropped"] += dropped
+        self._tell(self.made - before)
         return dropped
 
     def discard(self, waiting: Waiting, ledger: Ledger, windows: Windows) -> None:
         """Forget a record that was never sent. Within the caller's transaction."""
         if waiting.kind is Kind.ROLLUPS and waiting.record.value:
-            self._account(waiting.record.value, ledger, windows)
+            batch = decode_batch(waiting.record.value)
+            ledger.withdraw(batch.ledger, SampleDrop.OUTBOX_FULL.value, self._lost(batch, windows))
         self._outbox.remove([waiting.id])
 
-    def _account(self, value: bytes, ledger: Ledger, windows: Windows) -> None:
-        # A window of which a later revision waits is not lost: that revision is the whole window again. What is lost is
-        # corrected no more (`lost_until`), or its samples would be counted twice.
-        batch = decode_batch(value)
-        columns = ("device", "metric", "start", "width", "count", "revision")
-        lost = 0
-        for device, metric, start, width, count, revision in zip(
-            *(batch.column(name).tolist() for name in columns), strict=True
-        ):
-            device_id = self._names.find_device(batch.devices[device].device)
-            name = batch.metrics[metric]
-            series = self._names.find_series(SeriesName(device_id or 0, name.name, name.labels))
-            window = WindowId(series or 0, start, width)
-            net = self._revisions.net(window, revision) if revision else count
-            if not self._revisions.hand_on(window, revision, net):
+    def _over(self) -> bool:
+        return self._outbox.bytes > self._most_bytes
+
+    def _lost(self, batch: RollupBatch, windows: Windows) -> int:
+        # A window of which a later revision is there is not lost: that revision is the whole window again. What is lost
+        # is corrected no more (`lost_until`), or its samples would be counted twice.
+        lost, until = 0, windows.devices["lost_until"]
+        ids = [self._names.find_device(row.device) for row in batch.devices]
+        columns = [batch.column("device"), batch.column("revision"), self._written.nets(batch)]
+        rows = zip(self._written.windows(batch), *(column.tolist() for column in columns), strict=True)
+        for window, device, revision, net in rows:
+            if window is None or not self._revisions.hand_on(window, revision, net):
                 lost += net
-                until = windows.devices["lost_until"]
-                until[device_id] = max(start + width, int(until[device_id or 0]))
-        ledger.drop(SampleDrop.OUTBOX_FULL.value, lost)
+                if window is not None:
+                    until[ids[device]] = max(window.start + window.width, int(until[ids[device]]))
+        return lost
+
+    def _tell(self, made: Counter[str]) -> None:
+        how = "dropped" if made["dropped"] else "merged into coarser ones" if made["merged"] else ""
+        if how != self._full:
+            self._full = how
+            _LOG.warning("the outbox %s", f"is full: the oldest records are {how}" if how else "has room again")

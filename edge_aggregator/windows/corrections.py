@@ -43,12 +43,14 @@ def corrections(closing: Closing, ground: Ground, past: Past) -> Settled:
     late, names = closing.late, ground.names
     # What a window goes on from must be in the journal as well.
     evicted = late.spans.start - asked_of(names, late.spans.series).looks_back() <= past.evicted_until
-    unsent = ~evicted & (late.spans.end <= past.lost_until[names.columns["device"][late.spans.series]])
-    able = ~evicted & ~unsent
+    unsent = ~evicted & past.unsent(late.spans, names)
+    coarse = ~evicted & ~unsent & past.coarsened(late.spans, names)
+    able = ~evicted & ~unsent & ~coarse
     touched = _touched(late.spans.only(able), late.late[able], ground, past, closing.closed)
     losses = {
         SampleDrop.JOURNAL_EVICTED.value: int(late.late[evicted].sum()),
         SampleDrop.OUTBOX_FULL.value: int(late.late[unsent].sum()),
+        SampleDrop.DEGRADED.value: int(late.late[coarse].sum()),
     }
     return _revised(touched, ground, past, losses)
 
@@ -62,6 +64,8 @@ def _touched(spans: Spans, came: NDArray[np.int64], ground: Ground, past: Past, 
     reach = asked_of(ground.names, own.series).reach
     found, unreadable = near(own, reach, ground)
     after = successors(own, reach, found, ground, closed)
+    # What was dropped or has become coarser is not shipped again because of the window before it.
+    after = after.only(~past.unsent(after, ground.names) & ~past.coarsened(after, ground.names))
     spans = Spans(*(np.concatenate(columns) for columns in zip(spans, after, strict=True)))
     blind = np.zeros(len(spans.series), np.bool_)
     blind[:windows][linked] = unreadable

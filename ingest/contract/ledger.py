@@ -13,6 +13,17 @@ Spans = tuple[tuple[int, int], ...]
 """Closed intervals [first, last] of seqs: rising, disjoint and not adjacent."""
 
 
+def join_spans(*several: Spans) -> Spans:
+    """The seqs of all of them."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(span for spans in several for span in spans):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return tuple(joined)
+
+
 class ClassCounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What became of the samples of one class of devices, since the account began."""
 

@@ -34,6 +34,7 @@ class SampleDrop(StrEnum):
     """Why samples that had been taken never reached the centre."""
 
     OUTBOX_FULL = "outbox_full"
+    DEGRADED = "degraded"  # came late for a window that had been made coarser for want of room
     CORRUPT_BLOCK = "corrupt_block"
     JOURNAL_EVICTED = "journal_evicted"
 
@@ -74,6 +75,8 @@ class LedgerFinding(StrEnum):
     BALANCED = "balanced"
     GAP = "gap"  # seqs are missing below the highest one received
     CHAIN_BROKEN = "chain_broken"  # an entry does not follow from the one before it
+    CONTRADICTED = "contradicted"  # a batch arrived that its gateway had declared replaced or gone
+    MISCOUNTED = "miscounted"  # nothing is missing, and yet the samples that arrived are not those rolled up
     UNBALANCED = "unbalanced"  # received is not the sum of the other counts
 
 

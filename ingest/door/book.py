@@ -78,7 +78,7 @@ class Book:
         """Gateways whose account breaks, by tenant and site, in these partitions."""
         counts: Counter[tuple[str, str]] = Counter()
         for account in self._in(places):
-            counts[account.origin.tenant, account.origin.site] += account.audit.breach is not None
+            counts[account.origin.tenant, account.origin.site] += account.breach is not None
         return counts
 
     def _make_room(self, newcomer: Origin) -> None:

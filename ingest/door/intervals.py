@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Span = tuple[int, int]
 
@@ -38,9 +42,35 @@ class Intervals:
         grown = (touched[0][0] if before < place else number, touched[-1][1] if after > place else number)
         return Intervals((*self.spans[:before], grown, *self.spans[after:]))
 
+    def including_all(self, spans: Iterable[Span]) -> Intervals:
+        """This set and all integers of these closed intervals."""
+        joined: list[Span] = []
+        for first, last in sorted((*self.spans, *spans)):
+            if joined and first <= joined[-1][1] + 1:
+                joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+            else:
+                joined.append((first, last))
+        return Intervals(tuple(joined))
+
+    def first_in(self, span: Span) -> int | None:
+        """The least number of the set within a closed interval."""
+        inside = self.span_of(span[0])
+        place = self._place(span[0])
+        found = span[0] if inside else self.spans[place][0] if place < len(self.spans) else None
+        return found if found is not None and found <= span[1] else None
+
+    def last_in(self, span: Span) -> int | None:
+        """The greatest number of the set within a closed interval."""
+        place = self._place(span[1])
+        found = min(self.spans[place - 1][1], span[1]) if place else None
+        return found if found is not None and found >= span[0] else None
+
     def missing_from(self, first: int) -> int:
-        """How many integers from `first` to the greatest one are not in the set, when `first` is not beyond the least."""
-        return self.spans[-1][1] - first + 1 - len(self) if self.spans else 0
+        """How many integers from `first` to the greatest one are not in the set."""
+        if not self.spans:
+            return 0
+        there = sum(max(0, last - max(first, low) + 1) for low, last in self.spans)
+        return max(0, self.spans[-1][1] - first + 1 - there)
 
     def _place(self, number: int) -> int:
         # How many intervals begin at or before `number`.

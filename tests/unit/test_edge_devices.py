@@ -193,11 +193,11 @@ def test_heartbeats_say_how_the_site_is(bench: Bench) -> None:
     bench.flush(T0 + 2000, 11.0)
     bench.flush(T0 + 6000, 11.0, cut_off=True)
     beats = events(bench, GatewayEvent)
+    # The first one was never sent: what it says, the second one says better.
     assert [(beat.at, beat.devices, beat.silent, beat.cut_off, beat.heartbeat_ms) for beat in beats] == [
-        (T0 + 999, 2, 0, False, 5000),
         (T0 + 5999, 2, 1, True, 5000),
     ]
-    assert beats[1].backlog_bytes > 0
+    assert beats[0].backlog_bytes > 0
 
 
 def test_attributes_in_a_batch_are_those_of_the_window(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from edge_aggregator.names import SeriesName
 from edge_aggregator.outbox import outbox as outbox_room
 from edge_aggregator.outbox.batches import BatchMaker
 from edge_aggregator.outbox.outbox import Kind
+from edge_aggregator.outbox.pace import Pace
 from ingest.contract.batch_wire import decode_batch
 from ingest.contract.ledger import GENESIS
 from ingest.contract.topics import ROLLUPS, dead
@@ -106,11 +107,6 @@ def test_refusals_alone_are_told_with_the_heartbeat(tmp_path: Path) -> None:
     bench.close()
 
 
-def unpinned(bench: Bench) -> None:
-    """As if nothing had ever been tried: a record that may have been sent is never dropped."""
-    bench.rooms.state.outbox._pinned = 0
-
-
 def test_a_full_outbox_drops_the_oldest_and_counts_it(bench: Bench) -> None:
     sent = []
     for number in range(200):
@@ -149,7 +145,6 @@ def test_a_dropped_window_of_which_a_correction_waits_is_not_lost(bench: Bench) 
     for sample in late:
         bench.take([message(sample)], T0 + 11_000)
         bench.flush(T0 + 11_000)
-    unpinned(bench)
     oldest = [waiting for waiting in bench.waiting() if waiting.kind is Kind.ROLLUPS]
     assert [decode_batch(waiting.record.value or b"").column("revision").tolist() for waiting in oldest] == [
         [0],
@@ -185,11 +180,13 @@ class ScriptedLog:
 async def forward(bench: Bench, log: ScriptedLog, signer: Signer | None = None) -> Health:
     health = Health()
     signer = signer or Signer(Ed25519PrivateKey.generate(), historical_after_ms=60_000)
+    pace = Pace(most=1 << 30, patience_s=10.0)
     forwarder = Forwarder(
         bench.core,
         _Here(),  # type: ignore[arg-type]  # the files belong to the test's own thread
         log,  # type: ignore[arg-type]  # only append is used
         signer,
+        pace,
         clock=SystemClock(),
         health=health,
         part="forward",

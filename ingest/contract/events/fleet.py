@@ -53,7 +53,8 @@ class DeviceEvent(msgspec.Struct, frozen=True, kw_only=True):
 class GatewayEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Topic `fleet.devices.v1`, key `{site}/gateway:{gateway}`: the gateway's heartbeat.
 
-    All device events of this gateway up to `at` (ms) precede it in the topic: `at` is the site's watermark.
+    All device events of this gateway up to `at` (ms) precede it in the topic: `at` is the site's watermark. Of rollups it
+    says nothing but `backlog_from`.
     """
 
     tenant: str
@@ -65,4 +66,7 @@ class GatewayEvent(msgspec.Struct, frozen=True, kw_only=True):
     cut_off: bool
     """The gateway hears no devices because it is cut off from its broker; leases stand still."""
     backlog_bytes: int = 0
+    backlog_from: int = 0
+    """The start (ms) of the earliest window in a backlog that still waits at the gateway; 0 without any. Up to there the
+    rollups are complete; what lies beyond has gaps for now, because the newest are sent first."""
     heartbeat_ms: int = 5000
