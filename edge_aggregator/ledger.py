@@ -85,10 +85,18 @@ class Ledger:
             dropped = _added(self.totals.dropped, {reason: samples})
             self._set(dropped=dropped, rolled_up=self.totals.rolled_up - samples)
 
-    def withdraw(self, entry: LedgerEntry, reason: str, lost: int) -> None:
-        """The entry's batch will not be sent; `lost` of its samples reach the centre in no other one either."""
+    def reopen(self, samples: int) -> None:
+        """Samples that had been rolled up are open again: their windows are, and will be shipped whole."""
+        self._set(rolled_up=self.totals.rolled_up - samples, open=self.totals.open + samples)
+
+    def withdraw(self, entry: LedgerEntry, reason: str, lost: int, reopened: int = 0) -> None:
+        """The entry's batch will not be sent.
+
+        `lost` of its samples reach the centre in no other one either, `reopened` belong to windows that are still open.
+        """
         self.drop(reason, lost)
-        self.owed += entry.net + entry.carried - lost
+        self.reopen(reopened)
+        self.owed += entry.net + entry.carried - lost - reopened
         self.gone = join_spans(self.gone, entry.gone, entry.replaces, ((entry.seq, entry.seq),))
 
     def replace(self, entries: Iterable[LedgerEntry], carried: int) -> Spans:

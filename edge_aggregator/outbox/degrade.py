@@ -44,6 +44,9 @@ PATIENCE = 10
 
 MOST_BYTES = 32 * 1024 * 1024
 MOST_RECORDS = SPANS_LIMIT // 2
+WORTH = 0.8
+"""Windows are merged when they become this part of their number, or fewer."""
+
 FAR = 4
 """Records that cover so many times the span at hand are left alone."""
 
@@ -137,12 +140,15 @@ class Degrader:
 
     def _merge(self, sources: Sequence[Source], step: Step, level: int, scene: Scene) -> None:
         batches = [self._read(one.row) for one in sources]
-        rows = self._newest(pile(batches, [self._written.nets(batch) for batch in batches]))
+        every = pile(batches, [self._written.nets(batch) for batch in batches])
+        order, newest = newest_revisions(every)
+        rows = _newest(every, order, newest)
         device = self._ids(rows)
         done = coarsen(rows, step, self._free(device, step, scene.windows))
-        if not done.taken.any():
+        if done.coarse.size > WORTH * np.count_nonzero(done.taken) or not done.coarse.size:
             self._leave(sources, level)
             return
+        self._hand_on(every.rows(order[~newest]))
         self._mark(device, done, step)
         kept, rest = (rows.rows(np.flatnonzero(mask)) for mask in (done.stayed, ~done.taken & ~done.stayed))
         carried = int(done.coarse.net.sum() + kept.net.sum() + rest.net.sum())
@@ -176,18 +182,12 @@ class Degrader:
             bits = bits_of(number for number in np.unique(device[which]).tolist() if number >= 0)
             mark([(cell, bits) for cell in cells])
 
-    def _newest(self, rows: Pile) -> Pile:
-        # Of several revisions of a window the newest is the whole window; it stands for the samples of the others.
-        order, newest = newest_revisions(rows)
-        net = np.zeros(int(newest.sum()), np.int64)
-        np.add.at(net, np.cumsum(newest) - newest, rows.net[order])
-        older = rows.rows(order[~newest])
+    def _hand_on(self, older: Pile) -> None:
         columns = (older.columns["revision"].tolist(), older.net.tolist())
         for window, revision, samples in zip(self._written.windows(older), *columns, strict=True):
             if window is not None:
                 here = self._revisions.net(window, revision) if revision else samples
                 self._revisions.hand_on(window, revision, here)
-        return rows.rows(order[newest])._replace(net=net)
 
     def _read(self, row: Row) -> RollupBatch:
         return decode_batch(self._outbox.read(row).record.value or b"")
@@ -198,3 +198,10 @@ class Degrader:
         numbers = np.array([-1 if number is None else number for number in ids], np.int64)
         found: NDArray[np.int64] = numbers[rows.columns["device"]]
         return found
+
+
+def _newest(rows: Pile, order: NDArray[np.int64], newest: NDArray[np.bool_]) -> Pile:
+    # Of several revisions of a window the newest is the whole window; it stands for the samples of the others.
+    net = np.zeros(int(newest.sum()), np.int64)
+    np.add.at(net, np.cumsum(newest) - newest, rows.net[order])
+    return rows.rows(order[newest])._replace(net=net)

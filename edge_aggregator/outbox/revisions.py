@@ -69,6 +69,11 @@ class Revisions:
         self._db.execute(update, (net, *window, row[0]))
         return True
 
+    def drop(self, window: WindowId, revision: int) -> None:
+        """A revision will not be sent: none before it may be handed on to it any more."""
+        query = "DELETE FROM revisions WHERE series = ? AND start = ? AND width = ? AND revision = ?"
+        self._db.execute(query, (*window, revision))
+
     def moved(self, windows: Iterable[WindowId | None], record: int) -> None:
         """These windows are in that record now, too."""
         known = self.series()

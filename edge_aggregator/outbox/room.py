@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_aggregator.outbox.outbox import Kind
 from edge_aggregator.outbox.written import Written
+from edge_aggregator.windows.keys import window_key
 from ingest.contract.batch_wire import decode_batch
 from ingest.contract.reasons import SampleDrop
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ingest.contract.batch import RollupBatch
 
 _LOG = logging.getLogger(__name__)
+
+ROOM_AGAIN = 0.8
+"""Below this part of its bound an outbox is not said to be full any more."""
 
 
 class Room:
@@ -59,28 +63,39 @@ class Room:
         """Forget a record that was never sent. Within the caller's transaction."""
         if waiting.kind is Kind.ROLLUPS and waiting.record.value:
             batch = decode_batch(waiting.record.value)
-            ledger.withdraw(batch.ledger, SampleDrop.OUTBOX_FULL.value, self._lost(batch, windows))
+            ledger.withdraw(batch.ledger, SampleDrop.OUTBOX_FULL.value, *self._lost(batch, windows))
         self._outbox.remove([waiting.id])
 
     def _over(self) -> bool:
         return self._outbox.bytes > self._most_bytes
 
-    def _lost(self, batch: RollupBatch, windows: Windows) -> int:
-        # A window of which a later revision is there is not lost: that revision is the whole window again. What is lost
-        # is corrected no more (`lost_until`), or its samples would be counted twice.
-        lost, until = 0, windows.devices["lost_until"]
+    def _lost(self, batch: RollupBatch, windows: Windows) -> tuple[int, int]:
+        # A window of which a later revision is there is not lost: that revision is the whole window again. Nor is one that
+        # was shown before it ended: it will be shipped whole. What is lost is corrected no more (`lost_until`), or its
+        # samples would be counted twice.
+        lost, reopened, until = 0, 0, windows.devices["lost_until"]
         ids = [self._names.find_device(row.device) for row in batch.devices]
         columns = [batch.column("device"), batch.column("revision"), self._written.nets(batch)]
         rows = zip(self._written.windows(batch), *(column.tolist() for column in columns), strict=True)
         for window, device, revision, net in rows:
-            if window is None or not self._revisions.hand_on(window, revision, net):
+            if window is None:
                 lost += net
-                if window is not None:
-                    until[ids[device]] = max(window.start + window.width, int(until[ids[device]]))
-        return lost
+                continue
+            handed_on = self._revisions.hand_on(window, revision, net)
+            self._revisions.drop(window, revision)
+            if handed_on:
+                continue
+            if windows.told.reopen(window_key(window.series, window.start), net):
+                reopened += net
+            else:
+                lost += net
+                until[ids[device]] = max(window.start + window.width, int(until[ids[device]]))
+        return lost, reopened
 
     def _tell(self, made: Counter[str]) -> None:
-        how = "dropped" if made["dropped"] else "merged into coarser ones" if made["merged"] else ""
+        how = "dropped" if made["dropped"] else "merged into coarser ones" if made["merged"] else self._full
+        if not made and self._outbox.bytes < ROOM_AGAIN * self._most_bytes:
+            how = ""
         if how != self._full:
             self._full = how
             _LOG.warning("the outbox %s", f"is full: the oldest records are {how}" if how else "has room again")

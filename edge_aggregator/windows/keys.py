@@ -37,6 +37,11 @@ def window_keys(series: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[
     return shifted | series.astype(np.uint64)
 
 
+def window_key(series: int, start: int) -> int:
+    """The key of one window."""
+    return start << _SERIES_BITS | series
+
+
 def series_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     """The series in keys."""
     return (keys & _SERIES_MASK).astype(np.int64)

@@ -72,6 +72,15 @@ class Told:
         if len(self._rows):
             self._rows.keep(find(self._rows["key"], np.sort(keys)) < 0)
 
+    def reopen(self, key: int, samples: int) -> bool:
+        """So many samples of a window that were shipped will not arrive: they are open again. Whether they can be."""
+        place = int(self._places(np.array([key], np.uint64))[0])
+        if place < 0:
+            return False
+        for name in ("counted", "distinct"):
+            self._rows[name][place] -= samples
+        return True
+
     def trim(self, keys: NDArray[np.uint64], count: NDArray[np.int64]) -> None:
         """After a restart only these windows are open, shape (windows,), with so many samples: no more are explained."""
         if len(self._rows):
