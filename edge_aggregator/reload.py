@@ -103,6 +103,7 @@ def reload_rooms(rooms: Rooms, config: EdgeConfig, keys: Mapping[str, Ed25519Pub
     )
     rooms.registry.lease_s = config.lease_s
     rooms.heartbeat_ms = milliseconds(config.heartbeat_s)
+    rooms.historical_after_ms = milliseconds(config.historical_after_s)
     rooms.bounds = Bounds(config.journal_bytes, age_of(config))
     rooms.journal.configure(file_bytes=config.journal_file_bytes)
     rooms.room.configure(most_bytes=config.outbox_bytes)
