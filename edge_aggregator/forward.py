@@ -153,6 +153,7 @@ class Forwarder:
                 await self._thread.run(self._core.refuse, one)
             else:
                 await self._thread.run(self._core.sent, [one])
+                self._told([one])
 
     def _signed(self, waiting: Sequence[Waiting]) -> list[Outgoing]:
         now = self._clock.now_ms()
