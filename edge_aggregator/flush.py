@@ -157,7 +157,7 @@ def _write_heartbeat(rooms: Rooms, moment: Moment, trace: str) -> None:
 
 
 def _backlog_from(rooms: Rooms, now: int) -> int:
-    oldest = rooms.state.outbox.oldest()
+    oldest = rooms.state.outbox.oldest([Kind.ROLLUPS])
     waits = oldest is not None and now - oldest > rooms.historical_after_ms
     return (rooms.state.outbox.earliest_window() or 0) if waits else 0
 

@@ -217,10 +217,11 @@ class Outbox:
         """These rollups stay as they are until a higher level's turn comes."""
         self._db.execute("UPDATE waiting SET level = ? WHERE id = ?", (level, row.id))
 
-    def oldest(self) -> int | None:
-        """When the rollups that wait longest were made (ms)."""
-        found = [rows[0] for tried in Tried if (rows := self._rows(tried, (Kind.ROLLUPS,), 1))]
-        return min((row.created for row in found), default=None)
+    def oldest(self, kinds: Iterable[Kind] = Kind) -> int | None:
+        """When the record (of these kinds) that waits longest was made (ms), also while it is being sent."""
+        query = "SELECT created FROM waiting WHERE tried = ? AND kind = ? ORDER BY place, id LIMIT 1"
+        found = [self._db.execute(query, (tried, kind)).fetchone() for tried in Tried for kind in kinds]
+        return min((int(row[0]) for row in found if row), default=None)
 
     def earliest_window(self) -> int | None:
         """The start (ms) of the earliest window that waits."""

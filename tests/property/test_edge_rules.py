@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edge_aggregator.rules.config import RuleConfig
 from edge_aggregator.rules.watch import Change, Stage, Watch
 from edge_aggregator.windows.rollups import Rollups
+from ingest.contract.details import NO_DETAILS
 
 WIDTH = 10_000
 values = st.sampled_from([0.0, 1.0, 4.0, 5.0, 7.0, 8.0, 9.0, 20.0])
@@ -81,7 +82,7 @@ def rollups(rows: list[tuple[int, int, float, float]]) -> Rollups:
 def _named(*columns: Any) -> dict[str, Any]:
     series, start, width, two, total, low, high, zero = columns
     known = {"series": series, "start": start, "width": width, "samples": two, "sum": total, "sumsq": total}
-    known |= {"min": low, "max": high, "last": low, "revision": zero, "net": two}
+    known |= {"min": low, "max": high, "last": low, "revision": zero, "net": two, "details": NO_DETAILS}
     return {name: known.get(name, zero) for name in Rollups._fields}
 
 
