@@ -188,6 +188,7 @@ class Degrader:
             if window is not None:
                 here = self._revisions.net(window, revision) if revision else samples
                 self._revisions.hand_on(window, revision, here)
+                self._revisions.drop(window, revision)
 
     def _read(self, row: Row) -> RollupBatch:
         return decode_batch(self._outbox.read(row).record.value or b"")

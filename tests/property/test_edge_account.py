@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.edge_bench import T0, Bench, Sample, Window, edge_config, message, rows, telemetry
@@ -54,8 +54,28 @@ def stored(bench: Bench) -> int:
     return sum(count for _, count in newest.values())
 
 
+def at(device: str, seconds: float, value: float) -> Sample:
+    return Sample(device, "m", T0 + round(seconds * 1000), value)
+
+
+# A correction of which an older revision was merged away, and a still older one was not.
+MERGED = [
+    Act([at("a", 39.88, 0.1), at("a", 54.835, 0.1)], garbage=False, flush=True, squeeze=False, restart=False),
+    Act([at("a", 43.868, 0.1)], garbage=False, flush=True, squeeze=False, restart=False),
+    Act(
+        [at("b", 51.844, 0.1), at("a", 47.856, 0.2), at("b", 27.916, 3.5)],
+        garbage=False,
+        flush=True,
+        squeeze=False,
+        restart=False,
+    ),
+    Act([at("a", 43.868, 3.5), at("b", 35.892, 3.5)], garbage=False, flush=True, squeeze=True, restart=False),
+]
+
+
 @settings(max_examples=30, deadline=None)
 @given(acts)
+@example(MERGED)
 def test_the_account_always_balances(story: list[Act]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = edge_config(Path(folder), allowed_lateness_s=15.0, heartbeat_s=3600.0, idle_close_s=5.0)
