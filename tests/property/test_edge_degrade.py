@@ -85,8 +85,8 @@ def check_story(story: list[Act], random: Any) -> None:
         end = T0 + len(story) * STEP_MS
         bench.take([message(Sample("b", "m", end, 0.0))], end)
         bench.flush(end + 10**7)
-        while records := sent(bench, "fresh") + sent(bench, "backlog"):
-            arrived += records
+        while bench.rooms.state.outbox.records:
+            arrived += sent(bench, "fresh") + sent(bench, "backlog")
         totals = bench.rooms.ledger.totals
         owed = (bench.rooms.ledger.owed, bench.rooms.ledger.gone)
         bench.close()
