@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from compose.cli.bench_crash import crash
+from compose.cli.bench_drain import drain
 from compose.cli.bench_edge import edge
 from compose.cli.bench_flood import flood
 
@@ -17,3 +18,4 @@ def bench() -> None:
 bench.add_command(edge)
 bench.add_command(crash)
 bench.add_command(flood)
+bench.add_command(drain)

@@ -84,25 +84,29 @@ class Degrader:
 
     def step(self, scene: Scene) -> bool:
         """Merge some of the oldest records; False when nothing can become coarser any more."""
-        level = self._turn(scene.now)
-        oldest = self._outbox.oldest_of(level - 1) if level else None
+        return any(self._step(level, scene) for level in self._turns(scene.now))
+
+    def _step(self, level: int, scene: Scene) -> bool:
+        oldest = self._outbox.oldest_of(level - 1)
         if oldest is None:
             return False
         if oldest.extent is None:
             self._pass_over(oldest.row, scene.ledger)
         elif (chosen := self._choose(oldest.row, oldest.extent, level)) is None:
             self._leave([Source(oldest.row, oldest.extent)], COARSEST)
+        elif chosen[1].last > scene.windows.devices["horizon"].max(initial=-1):
+            return (
+                False  # time has not come to its end: what would be merged now could not be merged with the rest of it
+            )
         else:
             self._merge(*chosen, level, scene)
         return True
 
-    def _turn(self, now: int) -> int:
+    def _turns(self, now: int) -> tuple[int, ...]:
         # What is old becomes coarse in steps: so newer data keep their resolution longer than older ones.
         made = [self._outbox.oldest_of(level) for level in (0, 1)]
-        fine, coarse = (now - found.row.created if found else None for found in made)
-        if fine is None:
-            return 0 if coarse is None else 2
-        return 2 if coarse is not None and coarse >= PATIENCE * max(fine, 1) else 1
+        fine, coarse = (now - found.row.created if found else 0 for found in made)
+        return (2, 1) if coarse >= PATIENCE * max(fine, 1) else (1, 2)
 
     def _choose(self, row: Row, covered: Extent, level: int) -> tuple[list[Source], Step] | None:
         for length in self._lengths(row, level):
