@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from edge_aggregator.config import EdgeConfig
     from edge_aggregator.decode.decoder import Taken
     from edge_aggregator.flush import Flushed, Moment
+    from edge_aggregator.journal.block import Row
+    from edge_aggregator.journal.merger import Merge
     from edge_aggregator.ledger import Totals
     from edge_aggregator.live.talkers import Talker
     from edge_aggregator.names import Names
@@ -105,12 +107,24 @@ class Core:
         if self.taps:
             self.taps.offer(blocks)
 
-    def flush(self, moment: Moment) -> Flushed | None:
-        """Write to the outbox what has closed and what has happened; None when there was nothing."""
+    def flush(self, moment: Moment, *, merging: bool = True) -> Flushed | None:
+        """Write to the outbox what has closed and what has happened; None when there was nothing.
+
+        `merging`: also do a little of what makes the journal dense, see `begin_merge`.
+        """
         with _using_state():
             flushed = flush(self._rooms, moment, self._telemetry)
-        self._rooms.journal.merge(self._rooms.saved.processed, moment.now)
+        if merging:
+            self._rooms.journal.merge(self._rooms.saved.processed, moment.now)
         return flushed
+
+    def begin_merge(self, now: int) -> Merge | None:
+        """Blocks of the journal to be packed together at `now` (ms), if it is time to."""
+        return self._rooms.journal.begin_merge(self._rooms.saved.processed, now)
+
+    def end_merge(self, merge: Merge, row: Row) -> None:
+        """Write what was packed in the place of what it was packed from."""
+        self._rooms.journal.end_merge(merge, row)
 
     def head(self) -> list[Waiting]:
         """What goes next when nobody minds the order: news, and backlog when there is none; again what was not sent."""

@@ -41,6 +41,18 @@ class MetricName(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
 
 
+class Facts(NamedTuple):
+    """What the configuration makes of a metric, as in the columns of `Names`."""
+
+    uptime: bool
+    overflow: bool
+    aspect: int
+    reach: int
+    early: int
+    configured: int
+    quiet: int
+
+
 class SeriesRow(NamedTuple):
     """A series as it is saved: before `switch` (ms) its windows have `width`, from then on `next_width`."""
 
@@ -52,6 +64,7 @@ class SeriesRow(NamedTuple):
 
 
 _UNKNOWN, _NO_METRIC = SeriesName(0, ""), MetricName("")
+_MOST_FACTS = 4096
 _MOST_IDS = 1 << 22  # a window's key has room for no more
 
 
@@ -104,6 +117,7 @@ class Names:
         self._metric_ids: dict[MetricName, int] = {}
         self._metric_uses: Counter[int] = Counter()
         self._switching = False
+        self._known_facts: dict[str, Facts] = {}
         self.past = PastWidths()
 
     def device_id(self, name: str) -> int | None:
@@ -191,22 +205,20 @@ class Names:
         for row in fresh:
             self.series[row.id] = row.name
             self._series_ids[row.name] = row.id
-            self.places.take(row.id, row.name.device)
-        ids = [row.id for row in fresh]
-        self.columns["device"][ids] = [row.name.device for row in fresh]
-        self.columns["metric"][ids] = [self._metric_id(row.name) for row in fresh]
-        self.columns["uptime"][ids] = [row.name.metric == UPTIME_METRIC for row in fresh]
-        self.columns["overflow"][ids] = [row.name.metric == OVERFLOW_METRIC for row in fresh]
-        self.overflowing = self.overflowing or any(row.name.metric == OVERFLOW_METRIC for row in fresh)
-        self.columns["aspect"][ids] = [self._aspect(row.name.metric) for row in fresh]
-        self.columns["reach"][ids] = [self._reach(row.name.metric) for row in fresh]
-        self.columns["early"][ids] = [self.aspects.early(row.name.metric) for row in fresh]
-        self.columns["configured"][ids] = [self._widths.of(row.name.metric) for row in fresh]
-        self.columns["quiet"][ids] = [self.aspects.quiet(row.name.metric) for row in fresh]
-        self.showing = self.showing or bool(self.columns["early"][ids].any())
-        self.asking = self.asking or bool(self.columns["aspect"][ids].any())
+        ids, facts = [row.id for row in fresh], [self._facts(row.name.metric) for row in fresh]
+        first, end = ids[0], ids[0] + len(ids)
+        where = slice(first, end) if ids == list(range(first, end)) else ids
+        devices = [row.name.device for row in fresh]
+        self.places.take_all(where, devices)
+        self.columns["device"][where] = devices
+        self.columns["metric"][where] = [self._metric_id(row.name) for row in fresh]
+        for column, values in zip(Facts._fields, zip(*facts, strict=True), strict=True):
+            self.columns[column][where] = values
+        self.overflowing = self.overflowing or any(fact.overflow for fact in facts)
+        self.showing = self.showing or any(fact.early for fact in facts)
+        self.asking = self.asking or any(fact.aspect for fact in facts)
         for column in ("width", "next_width", "switch"):
-            self.columns[column][ids] = [getattr(row, column) for row in fresh]
+            self.columns[column][where] = [getattr(row, column) for row in fresh]
         self._switching = self._switching or any(row.switch != NEVER for row in fresh)
 
     def define_plain(self, series: Iterable[tuple[int, SeriesName]]) -> None:
@@ -219,6 +231,12 @@ class Names:
             return None
         width, next_width, switch = (int(self.columns[name][series]) for name in ("width", "next_width", "switch"))
         return SeriesRow(series, self.series[series], width, next_width, switch)
+
+    def rows(self, series: Sequence[int]) -> list[SeriesRow]:
+        """`row` of each of these that names something."""
+        columns = [self.columns[name][series].tolist() for name in ("width", "next_width", "switch")] if series else []
+        named = zip(series, [self.series[number] for number in series], *columns, strict=True)
+        return [SeriesRow(*row) for row in named if row[1] != _UNKNOWN]
 
     def starts(self, series: NDArray[np.int64], ts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Start and width (ms) of the window of each sample, shape (n,) each; windows are aligned to the epoch."""
@@ -249,6 +267,7 @@ class Names:
     def configure(self, widths: Widths, aspects: Aspects, *, max_devices: int) -> None:
         """Other wishes from now on; `adopt_aspects` and `adopt_widths` bring them to the series that there are."""
         self._widths, self.aspects, self._max_devices = widths, aspects, max_devices
+        self._known_facts.clear()
         if self.metrics:
             self.columns["configured"][:] = self._by_metric(widths.of)
 
@@ -269,8 +288,24 @@ class Names:
         return found
 
     def _plain(self, series: int, name: SeriesName) -> SeriesRow:
-        width = self._widths.of(name.metric)
+        width = self._facts(name.metric).configured
         return SeriesRow(series, name, width, width, NEVER)
+
+    def _facts(self, metric: str) -> Facts:
+        known = self._known_facts.get(metric)
+        if known is None:
+            if len(self._known_facts) >= _MOST_FACTS:
+                self._known_facts.clear()
+            known = self._known_facts[metric] = Facts(
+                uptime=metric == UPTIME_METRIC,
+                overflow=metric == OVERFLOW_METRIC,
+                aspect=self._aspect(metric),
+                reach=self._reach(metric),
+                early=self.aspects.early(metric),
+                configured=self._widths.of(metric),
+                quiet=self.aspects.quiet(metric),
+            )
+        return known
 
     def _aspect(self, metric: str) -> int:
         return 0 if metric == OVERFLOW_METRIC else self.aspects.of(metric)

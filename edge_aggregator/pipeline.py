@@ -46,6 +46,7 @@ class Pipeline:
         self._clock, self._meters, self.flush_s, self._flushed = clock, meters, flush_s, flushed
         self._listening = Listening(clock.monotonic())
         self._draining = False
+        self._merging: asyncio.Task[None] | None = None
 
     def drain(self) -> None:
         """Commit and flush what has been taken, then return from `run`."""
@@ -54,6 +55,13 @@ class Pipeline:
 
     async def run(self) -> None:
         """Until drained. Raises StorageFailedError."""
+        try:
+            await self._run()
+        finally:
+            if self._merging:
+                self._merging.cancel()
+
+    async def _run(self) -> None:
         next_flush = self._clock.monotonic()
         while not (self._draining and self._intake.oldest() is None):
             await self._wait(next_flush)
@@ -62,6 +70,7 @@ class Pipeline:
             if self._clock.monotonic() >= next_flush:
                 await self._flush()
                 next_flush = self._clock.monotonic() + self.flush_s
+        await self._merged()
         await self._flush()
 
     async def _wait(self, next_flush: float) -> None:
@@ -96,11 +105,26 @@ class Pipeline:
             heard_until=min(now, now if oldest is None else oldest) - 1,
             cut_off=self._connected_since() is None,
         )
-        flushed = await self._thread.run(self._core.flush, moment)
+        flushed = await self._thread.run(self._core.flush, moment, merging=False)
+        if not self._draining and (self._merging is None or self._merging.done()):
+            await self._merged()
+            self._merging = asyncio.create_task(self._merge(now))
         if flushed is not None:
             self._recent.closed(moment.now, flushed.until)
             self._flushed()
             self._meters.flushed(flushed, await self._thread.run(self._core.standing), moment.now)
+
+    async def _merge(self, now: int) -> None:
+        # Packing takes as long as several commits: it is done beside them, in another thread.
+        merge = await self._thread.run(self._core.begin_merge, now)
+        if merge is not None:
+            row = await asyncio.to_thread(merge.packed)
+            await self._thread.run(self._core.end_merge, merge, row)
+
+    async def _merged(self) -> None:
+        merging, self._merging = self._merging, None
+        if merging is not None:
+            await merging  # raises what it met
 
     def _listened(self) -> float:
         return self._listening.advance(self._clock.monotonic(), self._connected_since())

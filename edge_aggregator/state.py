@@ -151,8 +151,8 @@ class State:
             [(number, names.devices[number]) for number in devices if names.devices[number]],
         )
         series = [*range(self._saved_series, len(names.series)), *changed_series]
-        rows = [row for row in map(names.row, series) if row]
-        self._db.executemany("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", map(_series_values, rows))
+        rows = map(_series_values, names.rows(series))
+        self._db.executemany("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         self._saved_series, self._saved_devices = len(names.series), len(names.devices)
         fresh, gone = names.past.take_changes()
         self._db.executemany("INSERT OR REPLACE INTO past_widths VALUES (?, ?, ?)", fresh)

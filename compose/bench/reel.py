@@ -67,6 +67,7 @@ class Reel:
         self._energy_lap = last.energy - first.energy + 1
         self._uptime_lap = last.uptime - first.uptime + 1
         self._number = self._done = self._lap = 0
+        self._told = np.zeros(devices, np.int64)
 
     def take(self, most: int, now_ms: int, packet_id: int) -> tuple[memoryview, int]:
         """The bytes of the next messages, at most `most` of them, and how many; valid until the frame comes again."""
@@ -76,7 +77,9 @@ class Reel:
         data = np.frombuffer(frame.data, np.uint8)
         ids = (packet_id - 1 + np.arange(count)) % MOST_PACKET_ID + 1
         data[frame.at.packet_id[here]], data[frame.at.packet_id[here] + 1] = ids >> 8, ids & 255
-        write_digits(data, frame.at.ts[here], now_ms - frame.jitter[here], _TS_DIGITS)
+        # A feeder that catches up would say two things of one device in one millisecond, and the second be a duplicate.
+        self._told[here] = np.maximum(now_ms - frame.jitter[here], self._told[here] + 1)
+        write_digits(data, frame.at.ts[here], self._told[here], _TS_DIGITS)
         if self._lap:
             energy, uptime = frame.energy + self._lap * self._energy_lap, frame.uptime + self._lap * self._uptime_lap
             write_digits(data, frame.at.energy[here], energy[here], _ENERGY_DIGITS)

@@ -151,10 +151,10 @@ def _take_each(
 ) -> NDArray[np.int64]:
     message, device, at = origin
     series, values = [], []
-    good = [SeriesName(device, name) for name, value in metrics.items() if not _refused(name, value)]
-    tables.names.welcome(good)
-    for name, value in metrics.items():
-        found = _series(device, name, value, tables)
+    refused = [_refused(name, value) for name, value in metrics.items()]
+    tables.names.welcome([SeriesName(device, name) for name, why in zip(metrics, refused, strict=True) if not why])
+    for (name, value), why in zip(metrics.items(), refused, strict=True):
+        found = why or _series(device, name, tables)
         if isinstance(found, SampleRejection):
             into.reject(message, at, found, f"metric {name[:TEXT_LIMIT]!r}")
         else:
@@ -165,10 +165,7 @@ def _take_each(
     return taken
 
 
-def _series(device: int, name: str, value: Any, tables: Tables) -> int | SampleRejection:
-    refused = _refused(name, value)
-    if refused:
-        return refused
+def _series(device: int, name: str, tables: Tables) -> int | SampleRejection:
     series = tables.names.series_id(SeriesName(device, name))
     if series is None:
         series = tables.names.overflow_id(device)

@@ -13,7 +13,7 @@ from edge_aggregator.journal.content import Content, NewNames, pack_content
 from edge_aggregator.journal.file import DAMAGE
 from edge_aggregator.journal.folder import Extent, Folder
 from edge_aggregator.journal.index import Gap
-from edge_aggregator.journal.merger import Merger
+from edge_aggregator.journal.merger import Merge, Merger
 from edge_aggregator.journal.seal import UNSEALED
 from edge_aggregator.journal.seen import Seen
 from edge_aggregator.journal.tally import Tally, Told, boot_number
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_aggregator.decode.decoded import Decoded
+    from edge_aggregator.journal.block import Row
     from edge_aggregator.journal.eviction import Eviction
     from edge_aggregator.journal.file import JournalFile
     from edge_aggregator.journal.index import Index
@@ -134,9 +135,24 @@ class Journal:
 
     def merge(self, processed: int, now: int) -> None:
         """A little of what makes the journal dense, among blocks up to `processed`. Raises StorageFailedError."""
+        if begun := self.begin_merge(processed, now):
+            self.end_merge(begun, begun.packed())
+
+    def begin_merge(self, processed: int, now: int) -> Merge | None:
+        """The first part of a merge, if one is due: its `packed` may be called beside. Raises StorageFailedError."""
         with fatal("merging blocks of the journal"):
-            for lost in self._merger.work(processed, now) if self._merger else ():
+            begun = self._merger.begin(processed, now) if self._merger else []
+            if isinstance(begun, Merge):
+                return begun
+            for lost in begun:
                 self._tell(lost)
+            return None
+
+    def end_merge(self, merge: Merge, row: Row) -> None:
+        """The last part, which writes what was packed. Raises StorageFailedError."""
+        with fatal("merging blocks of the journal"):
+            assert self._merger is not None
+            self._merger.end(merge, row)
 
     def checkpointed(self, boot: str, seq: int, processed: int) -> None:
         """The state has been saved with this ledger entry and this block. Raises StorageFailedError."""

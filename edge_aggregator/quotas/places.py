@@ -65,6 +65,18 @@ class Places:
             self._held[device] += 1
             self.total += 1
 
+    def take_all(self, series: slice | list[int], devices: list[int]) -> None:
+        """Give known series places that have none yet, with the device of each."""
+        live, held = self.columns["live"], ~self.columns["live"][series]
+        if not held.all():
+            devices = [device for device, is_new in zip(devices, held.tolist(), strict=True) if is_new]
+            series = np.arange(len(live))[series][held].tolist()
+        for name in ("live", "used"):
+            self.columns[name][series] = True
+        self.columns["device"][series] = devices
+        self._held.update(devices)
+        self.total += len(devices)
+
     def use(self, series: NDArray[np.int64]) -> None:
         """Samples came of these series, shape (n,), in any order and number."""
         self.columns["used"][series] = True

@@ -44,6 +44,7 @@ class BrokerLink(asyncio.BufferedProtocol):
         self._window, self._counters = window, counters
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._unacknowledged = 0
+        self._acks = bytearray()
         self._read_at = 0.0
         self._leaving = False
         self._transport: asyncio.Transport | None = None
@@ -104,6 +105,12 @@ class BrokerLink(asyncio.BufferedProtocol):
     def _acknowledge(self, acks: bytes, owed: int) -> None:
         # On a connection that is gone nothing may be acknowledged: the broker sends it again on the next one.
         self._unacknowledged -= owed
+        if acks and not self._acks:
+            asyncio.get_running_loop().call_soon(self._write_acks)  # those of the commit's other reads come with them
+        self._acks += acks
+
+    def _write_acks(self) -> None:
+        acks, self._acks = bytes(self._acks), bytearray()
         if acks and self._transport and not self._transport.is_closing():
             self._transport.write(acks)
 
@@ -149,6 +156,7 @@ class BrokerLink(asyncio.BufferedProtocol):
         if self._transport is None or self.finished.is_set():
             return
         self._leaving = True
+        self._write_acks()
         self._transport.write(self.session.farewell())
         if self.gate:
             self.gate.close()
