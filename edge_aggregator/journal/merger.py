@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
@@ -13,13 +12,12 @@ from edge_aggregator.journal.content import pack_content
 from edge_aggregator.journal.merge import Merging, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from edge_aggregator.journal.block import LostBlock, Numbers, Row
     from edge_aggregator.journal.folder import Folder
     from edge_aggregator.journal.seal import Keyring
 
 _LOG = logging.getLogger(__name__)
+DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 RATE = 65_536
 """Samples merged a second, at the most."""
 
@@ -69,10 +67,13 @@ class Merger:
         rows = index.within(numbers.position, numbers.last)
         if [index.at(number) for number in rows] != merge.run or index.rows["spoilt"][rows].any():
             return
-        with self._kept_as_it_is(merge.first):
+        try:
             self._folder.file(merge.first).replace(row)
-            index.replace(numbers)
-            self._allowance -= numbers.samples
+        except DAMAGED as error:
+            self._leave(merge.first, error)
+            return
+        index.replace(numbers)
+        self._allowance -= numbers.samples
 
     def _begin_in(self, first: int, processed: int) -> Merge | list[LostBlock] | None:
         # None: there is nothing to be merged here.
@@ -83,10 +84,11 @@ class Merger:
             if not newest and (not len(index) or index.at(-1).last <= processed):
                 self._done.add(first)
             return None
-        found: Merge | list[LostBlock] = []
-        with self._kept_as_it_is(first):
-            found = self._read(first, rows)
-        return found
+        try:
+            return self._read(first, rows)
+        except DAMAGED as error:
+            self._leave(first, error)
+            return []
 
     def _read(self, first: int, rows: list[int]) -> Merge | list[LostBlock]:
         index = self._folder.index(first, first)
@@ -98,10 +100,6 @@ class Merger:
             return [block for block in blocks if not isinstance(block, Block)]
         return Merge(first, run, sound, self._ring)
 
-    @contextmanager
-    def _kept_as_it_is(self, first: int) -> Iterator[None]:
-        try:
-            yield
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            _LOG.warning("journal file %s stays as it is: %s", self._folder.path_of(first).name, error)
-            self._done.add(first)
+    def _leave(self, first: int, error: apsw.Error) -> None:
+        _LOG.warning("journal file %s stays as it is: %s", self._folder.path_of(first).name, error)
+        self._done.add(first)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from edge_aggregator.journal.block import Block
 from edge_aggregator.windows.keys import Spans, find, window_keys
-from edge_aggregator.windows.statistics import Statistics, statistics
+from edge_aggregator.windows.statistics import Statistics, joined, statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from edge_aggregator.names import Names
 
 _NEAR_MS = 60_000
+MOST_AT_ONCE = 500_000
+"""Samples; each takes about a hundred bytes while its window is computed."""
 
 
 class BlockSource(Protocol):
@@ -30,11 +33,12 @@ class BlockSource(Protocol):
 
 
 class Ground(NamedTuple):
-    """What windows are computed from: the blocks up to position `upto`, and the dictionary."""
+    """What windows are computed from: the blocks up to position `upto`, and the dictionary; `most` samples at once."""
 
     blocks: BlockSource
     upto: int
     names: Names
+    most: int = MOST_AT_ONCE
 
 
 class Recomputed(NamedTuple):
@@ -53,25 +57,47 @@ class _Found(NamedTuple):
 
 
 def recompute(spans: Spans, ground: Ground, since: int = 0) -> Recomputed:
-    """The windows of `spans`, shape (windows,), from the blocks up to position `ground.upto`."""
+    """The windows of `spans`, shape (windows,), from the blocks up to position `ground.upto`.
+
+    Windows with more than `ground.most` samples in all are computed in parts, so that memory stays bounded whatever has come
+    out of order. Samples are kept of windows that are asked for details.
+    """
     keys = window_keys(spans.series, spans.start)
     order = np.argsort(keys)
     incomplete = np.zeros(len(keys), np.bool_)
-    parts = [_NOTHING]
+    parts, size = [_NOTHING], 0
     for block in ground.blocks.overlapping(ranges_of(spans), ground.upto) if len(keys) else ():
         if isinstance(block, Block):
             parts.append(_among(block, keys[order], ground.names))
+            size += len(parts[-1].window)
+            if size > ground.most and len(keys) > 1:
+                parts.clear()
+                return _in_halves(spans, order, partial(recompute, ground=ground, since=since))
         else:
             incomplete |= (spans.start <= block.max_ts) & (spans.end > block.min_ts)
     columns: list[NDArray[Any]] = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
     found = _Found(*columns)
     window, early = order[found.window], found.position <= since
     ts = _times(spans.series[window], found.ts, ground.names)
-    return Recomputed(
-        statistics(window, ts, found.value, len(keys)),
-        statistics(window[early], ts[early], found.value[early], len(keys)),
-        incomplete,
-    )
+    asked = ground.names.columns["aspect"][spans.series] > 0
+    now = statistics(window, ts, found.value, len(keys))
+    before = statistics(window[early], ts[early], found.value[early], len(keys))
+    return Recomputed(_keeping(now, asked), _keeping(before, asked), incomplete)
+
+
+def _in_halves(spans: Spans, order: NDArray[np.int64], again: Callable[[Spans], Recomputed]) -> Recomputed:
+    # By time, so that each half looks at other blocks.
+    halves = np.split(order, [len(order) // 2])
+    found = [again(Spans(*(column[half] for column in spans))) for half in halves]
+    incomplete = np.empty(len(order), np.bool_)
+    for half, one in zip(halves, found, strict=True):
+        incomplete[half] = one.incomplete
+    now = joined(halves, [one.now for one in found])
+    return Recomputed(now, joined(halves, [one.before for one in found]), incomplete)
+
+
+def _keeping(found: Statistics, asked: NDArray[np.bool_]) -> Statistics:
+    return found._replace(kept=found.kept.only(asked[found.kept.window]))
 
 
 _NOTHING = _Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.int64))

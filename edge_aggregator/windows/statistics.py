@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -87,6 +89,16 @@ def statistics(
     window, value = window[kept], value[kept]
     samples = Kept(window, ts[kept], value)
     return Statistics(taken, _counts(window, windows), conflicts, *_numbers(window, value, windows), samples)
+
+
+def joined(places: Sequence[NDArray[np.int64]], parts: Sequence[Statistics]) -> Statistics:
+    """The statistics of all windows from those of parts: window i of a part has the index `places[part][i]`."""
+    index = np.argsort(np.concatenate(places))
+    columns: list[Any] = [np.concatenate(pieces)[index] for pieces in zip(*(part[:-1] for part in parts), strict=True)]
+    moved = [part.kept._replace(window=place[part.kept.window]) for place, part in zip(places, parts, strict=True)]
+    samples: list[Any] = [np.concatenate(pieces) for pieces in zip(*moved, strict=True)]
+    columns.append(Kept(*samples).ordered(np.arange(len(index))))
+    return Statistics(*columns)
 
 
 def _numbers(window: NDArray[np.int64], value: NDArray[np.float64], windows: int) -> Numbers:

@@ -103,7 +103,8 @@ class MemoryJournal:
 class PureEdge:
     """Windows and their settling alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
         self.names = Names(Widths(10_000, (("slow", 7000),)), max_devices=9, max_series=99, aspects=ASPECTS)
         self.windows = Windows(self.names, lateness_ms=LATENESS_MS, idle_ms=IDLE_MS)
         self.journal = MemoryJournal()
@@ -134,7 +135,7 @@ class PureEdge:
         past = Past(
             self.flushed, -1, self.windows.devices["lost_until"], self.highest, self.windows.tails, self.windows.told
         )
-        settled = settle(closing, Ground(self.journal, upto, self.names), past)
+        settled = settle(closing, Ground(self.journal, upto, self.names, self._at_once), past)
         self.flushed = upto
         self.duplicate += settled.duplicate
         self.rolled_up += int(settled.rollups.net.sum())
@@ -155,9 +156,9 @@ class PureEdge:
 
 
 @settings(deadline=None)
-@given(acts)
-def test_rollups_are_those_of_the_naive_loop(story: list[Act]) -> None:
-    edge = PureEdge()
+@given(acts, st.sampled_from([1, 4, 500_000]))
+def test_rollups_are_those_of_the_naive_loop(story: list[Act], at_once: int) -> None:
+    edge = PureEdge(at_once)
     for act in story:
         edge.take(act.samples)
         if act.flush:
