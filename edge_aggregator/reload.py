@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge_aggregator.config import EdgeConfig
     from edge_aggregator.forward import Signer
     from edge_aggregator.intake import EdgeIntake
+    from edge_aggregator.outbox.pace import Pace
     from edge_aggregator.pipeline import Pipeline
     from edge_aggregator.rooms import Rooms
     from edge_aggregator.rules.service import AlarmDelivery
@@ -55,6 +56,8 @@ RELOADABLE = frozenset(
         "journal_age_s",
         "outbox_bytes",
         "historical_after_s",
+        "backlog_bytes_per_s",
+        "backlog_patience_s",
         "command_retry_s",
     }
 )
@@ -79,6 +82,7 @@ class Shell(NamedTuple):
     signer: Signer
     publisher: Publisher
     alarms: AlarmDelivery
+    pace: Pace
 
     def reload(self, config: EdgeConfig) -> None:
         """On the event loop."""
@@ -91,6 +95,7 @@ class Shell(NamedTuple):
         self.pipeline.flush_s = config.flush_interval_s
         self.signer.historical_after_ms = milliseconds(config.historical_after_s)
         self.publisher.retry_s = config.command_retry_s
+        self.pace.configure(most=config.backlog_bytes_per_s, patience_s=config.backlog_patience_s)
 
 
 def reload_rooms(rooms: Rooms, config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey]) -> None:

@@ -171,7 +171,8 @@ class EdgeService:
             interval_s=config.commit_interval_s,
         )
         recent, meters = Recent(has.clock.monotonic()), Meters(has.telemetry)
-        forwarder = self._forwarder(core, partial(_acknowledged, recent, meters, has.clock))
+        pace = Pace(most=config.backlog_bytes_per_s, patience_s=config.backlog_patience_s)
+        forwarder = self._forwarder(core, pace, partial(_acknowledged, recent, meters, has.clock))
         alarms = self._alarms(core)
 
         def flushed() -> None:
@@ -194,7 +195,7 @@ class EdgeService:
         publisher = Publisher(
             core, self._thread, self._downlink, config.site, clock=has.clock, retry_s=config.command_retry_s
         )
-        self._shell = Shell(intake, pipeline, self._signer, publisher, alarms)
+        self._shell = Shell(intake, pipeline, self._signer, publisher, alarms, pace)
         inward = [*(receiver.run(intake) for receiver in self.receivers), *self._commands(core, forwarder, publisher)]
         inward += [*self._recorder(core, forwarder), alarms.run(), self._live(core, recent).run()]
         await self._until_drained(pipeline, forwarder, inward)
@@ -220,10 +221,9 @@ class EdgeService:
         finally:
             await _cancel([stop, main, sending, *others])
 
-    def _forwarder(self, core: Core, told: Callable[[Sequence[Waiting]], None]) -> Forwarder:
+    def _forwarder(self, core: Core, pace: Pace, told: Callable[[Sequence[Waiting]], None]) -> Forwarder:
         has = self._has
         part = f"{self.name} forward"
-        pace = Pace(most=has.config.backlog_bytes_per_s, patience_s=has.config.backlog_patience_s)
         return Forwarder(
             core, self._thread, has.log, self._signer, pace, clock=has.clock, health=has.health, part=part, told=told
         )

@@ -20,6 +20,11 @@ class Pace:
         self.rate = min(most, float(FIRST_BYTES_PER_S))
         self._starting = True
 
+    def configure(self, *, most: float, patience_s: float) -> None:
+        """Other bounds from now on."""
+        self._most, self._patience_s = most, patience_s
+        self.rate = min(self.rate, most)
+
     def turn_bytes(self) -> int:
         """How much to send at once: what waits behind it waits no longer than a fraction of a second."""
         return int(min(self.rate * TURN_S, MOST_TURN_BYTES))

@@ -156,6 +156,8 @@ def test_a_backlog_takes_what_the_brokers_can_give() -> None:
     assert pace.rate == 250_000
     pace.sent(1000, 0.1)
     assert pace.rate == 250_000 + STEP_BYTES_PER_S
+    pace.configure(most=100_000, patience_s=0.5)  # a reload
+    assert pace.rate == 100_000
     for _ in range(100):
         pace.slow_down()
     assert pace.rate == LEAST_BYTES_PER_S
