@@ -3,100 +3,147 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from analytics.rollouts.logrank import log_factors, log_sum
-from ingest.contract.events import EvidenceKind, Guard, GuardKind
+from analytics.rollouts.columns import Code
+from analytics.rollouts.eprocess import logrank
+from analytics.rollouts.eprocess.mixture import log10_mixture
+from analytics.rollouts.eprocess.stakes import HARM, SAFE, harm_mixture
+from analytics.rollouts.risk import Exposure
+from analytics.rollouts.soaked import Soaked
+from ingest.contract.events import Guard, GuardKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analytics.rollouts.risk import EventTime
+    from numpy.typing import NDArray
+
+    from analytics.rollouts.columns import Batch
+    from analytics.rollouts.risk import Cohort, Happened
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
-HARM_RATIOS = np.log([1.5, 2.0, 3.0, 5.0, 10.0])
-HARM_WEIGHTS = np.log([0.15, 0.2, 0.25, 0.25, 0.15])
-"""Hazard ratios that count as harm, and how the stake is split over them: a mixture, since nobody knows the effect."""
+EVENTS: dict[GuardKind, Code] = {GuardKind.CRASH: Code.CRASHED, GuardKind.SILENCE: Code.SILENT}
+"""Which rows are a guard's events."""
 
-SAFE_RATIOS = np.log([1.0, 0.8])
-SAFE_WEIGHTS = np.log([0.7, 0.3])
-"""The same for "as harmless as the control, or a little better", against the guard's margin."""
 
-GUARDED: dict[EvidenceKind, GuardKind] = {
-    EvidenceKind.CRASHED: GuardKind.CRASH,
-    EvidenceKind.SILENT: GuardKind.SILENCE,
-}
-"""Which guards an event is for."""
+class Moves(NamedTuple):
+    """What a batch does to a guard's bets, in order.
+
+    `run` (n,) is the instant of each move, `harm` and `safe` (n, effects) the logarithms of the factors for harm and for
+    harmlessness, `events` (n, 2) by how many canaries and controls the count rises.
+    """
+
+    run: Ints
+    harm: Floats
+    safe: Floats
+    events: Ints
+
+
+class Path(NamedTuple):
+    """A guard's bets after each of its moves, before the first one first: n moves lead to n + 1 rows.
+
+    `log10_harm` and `log10_safe` (n + 1,) are the mixtures.
+    """
+
+    run: Ints
+    harm: Floats
+    safe: Floats
+    events: Ints
+    log10_harm: Floats
+    log10_safe: Floats
 
 
 class Bets(msgspec.Struct, kw_only=True):
-    """One guard's running bets: natural logarithms of the likelihood ratios, one per hazard ratio of the mixtures.
+    """One guard's running bets: natural logarithms of the e-values, one per effect of the mixtures.
 
-    `events` counts first events as (canary, control).
+    `weight` is the guard's share of alpha: the weights of a plan's guards sum to 1. `events` counts first events, or devices whose
+    soak is over, as (canary, control).
     """
 
     guard: Guard
     weight: float
-    """The guard's share of alpha: the weights of a plan's guards sum to 1."""
     harm: list[float]
     safe: list[float]
+    metric: int = -1
     events: tuple[int, int] = (0, 0)
+    exposure: Exposure = msgspec.field(default_factory=Exposure)
+    soaked: Soaked = msgspec.field(default_factory=Soaked)
+
+    def play(self, batch: Batch, cohort: Cohort) -> Path:
+        """Take a batch; the bets stay where they are until `settle`."""
+        moves = self._first_events(batch, cohort) if self.guard.kind in EVENTS else self._soaks(batch, cohort)
+        harm, safe = _run(self.harm, moves.harm), _run(self.safe, moves.safe)
+        events = np.cumsum(np.concatenate([[self.events], moves.events]), axis=0)
+        log10_harm = log10_mixture(harm, harm_mixture(self.guard))
+        return Path(moves.run, harm, safe, events, log10_harm, log10_mixture(safe, SAFE[self.guard.kind]))
+
+    def settle(self, path: Path, row: int) -> None:
+        """Take the bets to where `path` has them after its first `row` moves."""
+        self.harm, self.safe = path.harm[row].tolist(), path.safe[row].tolist()
+        self.events = (int(path.events[row, 0]), int(path.events[row, 1]))
+
+    @property
+    def log10_harm(self) -> float:
+        """log10 of the e-value for harm, not weighted."""
+        return float(log10_mixture(np.array([self.harm]), harm_mixture(self.guard))[0])
+
+    @property
+    def log10_safe(self) -> float:
+        """log10 of the e-value for harmlessness."""
+        return float(log10_mixture(np.array([self.safe]), SAFE[self.guard.kind])[0])
+
+    def _first_events(self, batch: Batch, cohort: Cohort) -> Moves:
+        code = batch.rows.code
+        exits = np.flatnonzero(code == Code.CENSORED)
+        happened = self.exposure.advance(batch, cohort, np.flatnonzero(code == EVENTS[self.guard.kind]), exits)
+        run, table = event_times(batch, cohort, happened)
+        o, d, n1, n0 = table.T
+        harm = logrank.log_factors(o, d, n1, n0, HARM[self.guard.kind].effects, log_null=0.0)
+        safe = logrank.log_factors(o, d, n1, n0, SAFE[self.guard.kind].effects, log_null=math.log(self.guard.margin))
+        return Moves(run, harm, safe, np.stack([o, d - o], axis=1))
+
+    def _soaks(self, batch: Batch, cohort: Cohort) -> Moves:
+        rows = batch.rows
+        soaks = np.flatnonzero((rows.code == Code.SOAKED) & (rows.metric == self.metric))
+        exits = np.flatnonzero((rows.code == Code.CENSORED) | (rows.code == Code.SILENT))
+        happened = self.exposure.advance(batch, cohort, soaks, exits, singly=True)
+        canary = cohort.canary[happened.device]
+        harm, safe = self.soaked.factors(self.guard, batch, cohort, happened)
+        return Moves(batch.run[happened.row], harm, safe, np.stack([canary, ~canary], axis=1).astype(np.int64))
 
 
-class Path(msgspec.Struct, frozen=True):
-    """A guard's bets after each of some event times, after none of them first: n times lead to n + 1 rows.
-
-    `harm` and `safe` have shapes (n + 1, ratios), `events` (n + 1, 2); `log10_harm` and `log10_safe` (n + 1,) are the
-    mixtures, rounded to nine decimals so that machines agree on them.
-    """
-
-    harm: NDArray[np.float64]
-    safe: NDArray[np.float64]
-    events: NDArray[np.int64]
-    log10_harm: NDArray[np.float64]
-    log10_safe: NDArray[np.float64]
-
-
-def new_bets(guards: Sequence[Guard]) -> list[Bets]:
+def new_bets(guards: Sequence[Guard], metrics: dict[str, int]) -> list[Bets]:
     """Bets that have seen nothing."""
     total = sum(guard.weight for guard in guards)
     return [
         Bets(
             guard=guard,
             weight=guard.weight / total,
-            harm=[0.0] * len(HARM_RATIOS),
-            safe=[0.0] * len(SAFE_RATIOS),
+            harm=[0.0] * len(harm_mixture(guard).effects),
+            safe=[0.0] * len(SAFE[guard.kind].effects),
+            metric=metrics.get(guard.metric or guard.name, -1),
         )
         for guard in guards
     ]
 
 
-def play(bets: Bets, times: Sequence[EventTime]) -> Path:
-    """How the bets fare at these event times, in order; `bets` stays as it is."""
-    table = np.array([time[:4] for time in times], dtype=np.int64).reshape(-1, 4)
-    o, d, n1, n0 = table.T
-    harm = _run(bets.harm, log_factors(o, d, n1, n0, HARM_RATIOS, log_null=0.0))
-    safe = _run(bets.safe, log_factors(o, d, n1, n0, SAFE_RATIOS, log_null=math.log(bets.guard.margin)))
-    events = np.cumsum(np.concatenate([[bets.events], np.stack([o, d - o], axis=1)]), axis=0)
-    return Path(harm, safe, events, _log10(harm, HARM_WEIGHTS), _log10(safe, SAFE_WEIGHTS))
-
-
-def settle(bets: Bets, path: Path, row: int) -> None:
-    """Take the bets to where `path` has them after its first `row` event times."""
-    bets.harm, bets.safe = path.harm[row].tolist(), path.safe[row].tolist()
-    bets.events = (int(path.events[row, 0]), int(path.events[row, 1]))
+def event_times(batch: Batch, cohort: Cohort, happened: Happened) -> tuple[Ints, Ints]:
+    """First events of one stratum and instant taken together, in order of time: their runs (n,) and o, d, n1, n0 (n, 4)."""
+    run, stratum = batch.run[happened.row], cohort.stratum[happened.device]
+    order = np.lexsort((stratum, run))
+    run, stratum = run[order], stratum[order]
+    first = np.flatnonzero((np.diff(run, prepend=-1) != 0) | (np.diff(stratum, prepend=-1) != 0))
+    events = np.diff(np.append(first, len(run)))
+    canaries = np.add.reduceat(cohort.canary[happened.device][order].astype(np.int64), first) if len(first) else events
+    at_risk = np.stack([happened.canaries, happened.controls], axis=1)[order][first]
+    return run[first], np.column_stack([canaries, events, at_risk])
 
 
 def _run(start: list[float], factors: Floats) -> Floats:
-    # A running sum from the carried values: the same numbers however the event times are split over calls.
+    # A running sum from the carried values: the same numbers however the moves are split over calls.
     return np.cumsum(np.concatenate([[start], factors]), axis=0)
-
-
-def _log10(logs: Floats, weights: Floats) -> Floats:
-    total: Floats = np.round(log_sum(logs + weights, axis=1) / np.log(10.0), 9) + 0.0
-    return total

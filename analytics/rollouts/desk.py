@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from analytics.rollouts.arrays import decode_arrays, encode
 from analytics.rollouts.outgoing import dead_plan, evidence_records, verdict_record
 from analytics.rollouts.policy import PlanRejection, policy_hash, review
 from analytics.rollouts.rollout import Rollout, new_rollout
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ingest.contract.records import Outgoing
     from ingest.runtime.telemetry import Telemetry
 
-_ROLLOUT = msgspec.msgpack.Decoder(Rollout)
+_ROLLOUT = msgspec.msgpack.Decoder(Rollout, dec_hook=decode_arrays)
 
 
 class Desk:
@@ -111,7 +112,7 @@ class Desk:
         """The rollouts that changed since the last snapshot; empty when one is gone."""
         changed = {name: self._rollouts.get(name) for name in sorted(self._dirty)}
         self._dirty = set()
-        return {name: msgspec.msgpack.encode(rollout) if rollout else b"" for name, rollout in changed.items()}
+        return {name: encode(rollout) if rollout else b"" for name, rollout in changed.items()}
 
     def restore(self, name: str, part: bytes) -> None:
         """Continue with a rollout."""

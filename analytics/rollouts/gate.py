@@ -1,158 +1,146 @@
-"""The gate: evidence in, answer out. The `apply` that serves production is the one that is simulated and replayed."""
+"""The gate: evidence in, answer out. The `step` that serves production is the one that is simulated and replayed."""
 
 from __future__ import annotations
 
-from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
-from analytics.rollouts.bets import GUARDED, Bets, Path, new_bets, play, settle
-from analytics.rollouts.risk import EventTime, RiskTable
-from ingest.contract.events import Evidence, EvidenceKind, Guard, GuardKind, Outcome
+from analytics.rollouts.bets import Bets, Path, new_bets
+from analytics.rollouts.columns import Code, batch_of
+from analytics.rollouts.eprocess.combine import fails, passes, weighted
+from analytics.rollouts.risk import Cohort
+from analytics.rollouts.roster import Roster, new_roster
+from ingest.contract.events import Evidence, Guard, GuardKind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from analytics.rollouts.columns import Batch, EvidenceColumns
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
 CODES = (Outcome.INCONCLUSIVE, Outcome.PASS, Outcome.FAIL)
+PASSED, FAILED = 1, 2
 
 
-class Moment(msgspec.Struct, frozen=True):
-    """One event time of one guard, and how many rows of the batch had been read with it."""
+class Walk(NamedTuple):
+    """What the gate answered on its way over a batch, up to the instant at which it failed if it did.
 
-    guard: int
-    time: EventTime
-    rows: int
+    `at` (instants,) is the time (ms) of each, `codes` (instants + 1,) the answer before the first and after each, as an index into
+    `CODES`, `harm` and `safe` (guards, instants + 1) the guards' log10 e-values, those for harm weighted, `moves`
+    (instants + 1, guards) how many moves each guard had made, `taken` how many rows were taken.
+    """
+
+    at: Ints
+    codes: Ints
+    harm: Floats
+    safe: Floats
+    moves: Ints
+    taken: int
 
 
 class Gate(msgspec.Struct, kw_only=True):
     """What the evidence of one rollout amounts to so far.
 
-    `rows` counts the evidence taken, `since` is the event time (ms) at which the outcome became what it is (at
-    first that of the first draw), `late` how
-    much was listed only. A gate that failed is closed: it takes no further evidence.
+    `rows` counts the evidence taken, `started` is the event time (ms) of the first draw, `since` the one at which the outcome
+    became what it is (at first `started`), `passed_at` and `failed_at` when it was pass and fail for the first time (0: never),
+    `late` how much was listed only. A gate that failed is closed: it takes no further evidence.
     """
 
     alpha: float
     bets: list[Bets]
-    risk: RiskTable
+    roster: Roster
+    cohort: Cohort = msgspec.field(default_factory=Cohort)
     outcome: Outcome = Outcome.INCONCLUSIVE
+    started: int = 0
     since: int = 0
+    passed_at: int = 0
+    failed_at: int = 0
     guilty: str = ""
     rows: int = 0
     late: int = 0
 
     def apply(self, evidence: Sequence[Evidence]) -> int:
+        """Take rows in order, see `step`."""
+        return self.step(self.roster.columns(evidence)) if evidence else 0
+
+    def step(self, rows: EvidenceColumns) -> int:
         """Take evidence in order; returns how many rows, fewer than given when the gate fails before the end.
 
-        Events of one instant, stratum and kind must come next to each other, and never in two calls.
+        The gate answers after every instant: rows of equal time stand together, and those of one stratum never come in two calls.
         """
-        taken = 0
-        for enrolling, run in groupby(evidence, lambda row: row.kind is EvidenceKind.ENROLLED):
-            if self.outcome is Outcome.FAIL:
-                break
-            rows = list(run)
-            taken += self._enrol(rows) if enrolling else self._judge(rows)
-        self.rows += taken
-        return taken
+        if self.outcome is Outcome.FAIL or not len(rows.at):
+            return 0
+        return self.walk(rows).taken
+
+    def walk(self, rows: EvidenceColumns) -> Walk:
+        """`step`, with all that was answered on the way; `rows` are at least one, and the gate has not failed."""
+        batch = batch_of(rows, len(self.cohort.canary))
+        self.cohort.enrol(batch)
+        self.started = self.started or (int(rows.at[batch.enrolments[0]]) if len(batch.enrolments) else 0)
+        self.since = self.since or self.started
+        paths = [bets.play(batch, self.cohort) for bets in self.bets]
+        walk = _walk(self.bets, paths, batch, self.alpha)
+        for bets, path, row in zip(self.bets, paths, walk.moves[-1], strict=True):
+            bets.settle(path, int(row))
+        self._turn(walk)
+        self.rows += walk.taken
+        self.late += int((rows.code[: walk.taken] == Code.LATE).sum())
+        return walk
 
     def e_value_log10(self) -> float:
         """The largest of the guards' harm e-values, each times the guard's weight, as a logarithm (base 10)."""
-        return max(float(weighted_harm(bets, play(bets, ()))[-1]) for bets in self.bets)
+        return max(weighted_harm(bets) for bets in self.bets)
 
-    def _enrol(self, rows: Sequence[Evidence]) -> int:
-        self.since = self.since or rows[0].at
-        for row in rows:
-            self.risk.enrol(member_key(row), row.stratum, row.arm)
-        return len(rows)
+    def comparable(self) -> bool:
+        """Whether any stratum has both arms at risk of anything."""
+        return any(bool((bets.exposure.at_risk > 0).all(axis=1).any()) for bets in self.bets)
 
-    def _judge(self, rows: Sequence[Evidence]) -> int:
-        taken = self._settle(self._moments(rows), len(rows))
-        self.late += sum(row.kind is EvidenceKind.LATE for row in rows[:taken])
-        return taken
-
-    def _moments(self, evidence: Sequence[Evidence]) -> list[Moment]:
-        moments, read = [], 0
-        for (at, stratum, kind), run in groupby(evidence, lambda row: (row.at, row.stratum, row.kind)):
-            devices = [member_key(row) for row in run]
-            read += len(devices)
-            if kind in GUARDED:
-                moments += [Moment(g, time, read) for g, time in self._fail(GUARDED[kind], stratum, devices, at)]
-            elif kind is EvidenceKind.CENSORED:
-                self.risk.censor(devices)
-        return moments
-
-    def _fail(self, kind: GuardKind, stratum: str, devices: Sequence[str], at: int) -> list[tuple[int, EventTime]]:
-        watching = [index for index, bets in enumerate(self.bets) if bets.guard.kind is kind]
-        times = [(index, self.risk.fail(index, stratum, devices, at)) for index in watching]
-        return [(index, time) for index, time in times if time is not None]
-
-    def _settle(self, moments: Sequence[Moment], rows: int) -> int:
-        own = [[m.time for m in moments if m.guard == index] for index in range(len(self.bets))]
-        paths = [play(bets, times) for bets, times in zip(self.bets, own, strict=True)]
-        progress = _progress(moments, len(self.bets))
-        codes = outcomes(self.bets, paths, progress, self.alpha)
-        failed = np.flatnonzero(codes == CODES.index(Outcome.FAIL))
-        last = int(failed[0]) if failed.size else len(moments)
-        for bets, path, row in zip(self.bets, paths, progress[last], strict=True):
-            settle(bets, path, int(row))
-        self._turn(codes[: last + 1], moments)
-        return moments[last - 1].rows if failed.size else rows
-
-    def _turn(self, codes: NDArray[np.int64], moments: Sequence[Moment]) -> None:
-        # `codes` has one entry before the first moment, which is the outcome we had.
-        changes = np.flatnonzero(np.diff(codes))
+    def _turn(self, walk: Walk) -> None:
+        changes = np.flatnonzero(np.diff(walk.codes))
         if changes.size:
-            self.since = moments[int(changes[-1])].time.at
-        self.outcome = CODES[int(codes[-1])]
+            self.since = int(walk.at[changes[-1]])
+        passed = np.flatnonzero(walk.codes[1:] == PASSED)
+        if passed.size and not self.passed_at:
+            self.passed_at = int(walk.at[passed[0]])
+        self.outcome = CODES[int(walk.codes[-1])]
         if self.outcome is Outcome.FAIL:
-            self.guilty = max(self.bets, key=lambda bets: weighted_harm(bets, play(bets, ()))[-1]).guard.name
+            self.failed_at = self.since
+            self.guilty = max(self.bets, key=weighted_harm).guard.name
 
 
 def new_gate(guards: Sequence[Guard], alpha: float) -> Gate:
     """A gate that has seen no evidence."""
-    return Gate(alpha=alpha, bets=new_bets(guards), risk=RiskTable(len(guards)))
+    roster = new_roster(guards)
+    return Gate(alpha=alpha, bets=new_bets(guards, roster.metrics), roster=roster)
 
 
-def member_key(evidence: Evidence) -> str:
-    """What names a device in a rollout: names are unique within a site only."""
-    return f"{evidence.site}/{evidence.device}"
+def weighted_harm(bets: Bets) -> float:
+    """log10 of weight times harm e-value."""
+    return float(weighted(np.array(bets.log10_harm), bets.weight))
 
 
-def weighted_harm(bets: Bets, path: Path) -> NDArray[np.float64]:
-    """log10 of weight times harm e-value along a path, shape (n + 1,), rounded to nine decimals."""
-    weighted: NDArray[np.float64] = np.round(path.log10_harm + np.log10(bets.weight), 9) + 0.0
-    return weighted
-
-
-def threshold(alpha: float) -> float:
-    """log10 of 1/alpha, rounded to nine decimals."""
-    return round(float(-np.log10(alpha)), 9)
-
-
-def outcomes(
-    bets: Sequence[Bets], paths: Sequence[Path], progress: NDArray[np.int64], alpha: float
-) -> NDArray[np.int64]:
-    """What the gate answers before the first and after each moment, as indexes into `CODES`; shape (moments + 1,).
-
-    fail: some guard's weighted harm e-value has reached 1/alpha: each does so with probability at most its share of alpha, so
-    that no guard at all does with at least 1 - alpha, however the guards depend on each other. pass: every guard's
-    non-inferiority e-value is at 1/alpha, and one of the guards watches silence (bricked devices are seen by no other).
-    """
-    limit = threshold(alpha)
-    harm = np.stack([weighted_harm(b, p)[progress[:, g]] for g, (b, p) in enumerate(zip(bets, paths, strict=True))])
-    safe = np.stack([path.log10_safe[progress[:, g]] for g, path in enumerate(paths)])
-    can_pass = any(b.guard.kind is GuardKind.SILENCE for b in bets)
-    passed = (safe >= limit).all(axis=0) & can_pass
-    codes: NDArray[np.int64] = np.where((harm >= limit).any(axis=0), 2, passed.astype(np.int64))
-    return codes
-
-
-def _progress(moments: Sequence[Moment], guards: int) -> NDArray[np.int64]:
-    # How many event times each guard had had before the first and after each moment, shape (moments + 1, guards).
-    seen = np.zeros((len(moments) + 1, guards), dtype=np.int64)
-    seen[np.arange(1, len(moments) + 1), [moment.guard for moment in moments]] = 1
-    return np.cumsum(seen, axis=0)
+def _walk(bets: Sequence[Bets], paths: Sequence[Path], batch: Batch, alpha: float) -> Walk:
+    moves = np.stack([np.searchsorted(path.run, np.arange(-1, batch.runs), side="right") for path in paths], axis=1)
+    both = list(zip(bets, paths, moves.T, strict=True))
+    harm = np.stack([weighted(path.log10_harm, one.weight)[at] for one, path, at in both])
+    safe = np.stack([path.log10_safe[at] for _, path, at in both])
+    # Bricked devices are seen by no other guard than one that watches silence.
+    can_pass = any(one.guard.kind is GuardKind.SILENCE for one in bets)
+    codes = np.where(fails(harm, alpha), FAILED, (passes(safe, alpha) & can_pass).astype(np.int64))
+    failed = np.flatnonzero(codes == FAILED)
+    last = int(failed[0]) if failed.size else batch.runs
+    first_rows = np.searchsorted(batch.run, np.arange(batch.runs + 1))
+    return Walk(
+        at=batch.rows.at[first_rows[:last]],
+        codes=codes[: last + 1],
+        harm=harm[:, : last + 1],
+        safe=safe[:, : last + 1],
+        moves=moves[: last + 1],
+        taken=int(first_rows[last]),
+    )

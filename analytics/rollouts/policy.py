@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ingest.contract.events import PlanState
+from ingest.contract.events import GuardKind, PlanState, Scale
 from ingest.contract.topics import is_name
 
 if TYPE_CHECKING:
@@ -68,17 +68,25 @@ def _check_values(plan: RolloutPlan) -> PlanRejection | None:
         PlanRejection.BAD_NAME: is_name(plan.rollout),
         PlanRejection.BAD_ALPHA: 0.0 < plan.alpha <= 0.5,  # noqa: PLR2004 - beyond a coin toss nothing is shown
         PlanRejection.BAD_SHARE: 0.0 <= plan.canary_share <= 1.0,
-        PlanRejection.BAD_GUARDS: _sound_guards(plan.guards),
+        PlanRejection.BAD_GUARDS: sound_guards(plan.guards),
         PlanRejection.BAD_RELEASE: _sound_release(plan),
         PlanRejection.BAD_DURATION: _span(plan.install_grace_s) and _span(plan.command_expiry_s),
     }
     return next((reason for reason, holds in sound.items() if not holds), None)
 
 
-def _sound_guards(guards: list[Guard]) -> bool:
+def sound_guards(guards: list[Guard]) -> bool:
+    """Whether guards can be judged: names that differ, weights above 0, margins that mean something for their kind."""
     names = {guard.name for guard in guards if guard.name}
-    numbers = all(0.0 < g.weight < math.inf and 1.0 < g.margin < math.inf for g in guards)
+    numbers = all(0.0 < g.weight < math.inf and _sound_margin(g) for g in guards)
     return bool(guards) and len(names) == len(guards) and numbers
+
+
+def _sound_margin(guard: Guard) -> bool:
+    if guard.kind in (GuardKind.SHARE, GuardKind.COUNT):
+        return 0.0 < guard.margin < 1.0
+    least = 0.0 if guard.kind is GuardKind.SOAK and guard.scale is Scale.DIFFERENCE else 1.0
+    return least < guard.margin < math.inf
 
 
 def _sound_release(plan: RolloutPlan) -> bool:

@@ -2,82 +2,130 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-
-from ingest.contract.events import Arm
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from analytics.rollouts.columns import Batch
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+ENTER, HAPPEN, LEAVE = 0, 1, 2
+"""The order within one instant: who enters is at risk of what happens then, who leaves still was."""
 
 
-class EventTime(NamedTuple):
-    """The first events of one guard in one stratum at one instant `at` (ms), and who was at risk just before."""
+class Cohort(msgspec.Struct):
+    """The enrolled devices by number: `stratum`, `pool` and `canary` have shape (devices,)."""
 
-    events_canary: int
-    events: int
-    canaries: int
-    controls: int
-    at: int
+    stratum: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    pool: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    canary: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=bool))
 
+    def enrol(self, batch: Batch) -> None:
+        """Take the batch's enrolments."""
+        fresh = batch.enrolments
+        self.stratum = np.concatenate([self.stratum, batch.rows.stratum[fresh]])
+        self.pool = np.concatenate([self.pool, batch.rows.pool[fresh]])
+        self.canary = np.concatenate([self.canary, batch.rows.canary[fresh]])
 
-class Member(msgspec.Struct):
-    """An enrolled device. `exposed` are the positions of the guards it has had no first event of."""
+    @property
+    def enrolled(self) -> tuple[int, int]:
+        """How many canaries and controls ever."""
+        canaries = int(self.canary.sum())
+        return canaries, len(self.canary) - canaries
 
-    stratum: str
-    arm: Arm
-    exposed: set[int]
-
-
-class RiskTable(msgspec.Struct):
-    """The enrolled devices by key, and per stratum and guard how many canaries and controls are at risk."""
-
-    guards: int
-    members: dict[str, Member] = {}
-    at_risk: dict[str, list[list[int]]] = {}
-    enrolled: tuple[int, int] = (0, 0)
-    """How many canaries and controls ever."""
-
-    def enrol(self, device: str, stratum: str, arm: Arm) -> None:
-        """A device is at risk from now; enrolling it again changes nothing."""
-        if device in self.members:
-            return
-        self.members[device] = Member(stratum, arm, set(range(self.guards)))
-        self.enrolled = (self.enrolled[0] + (arm is Arm.CANARY), self.enrolled[1] + (arm is Arm.CONTROL))
-        for counts in self.at_risk.setdefault(stratum, [[0, 0] for _ in range(self.guards)]):
-            counts[_column(arm)] += 1
-
-    def fail(self, guard: int, stratum: str, devices: Iterable[str], at: int) -> EventTime | None:
-        """These devices of one stratum have their first event at the same instant; None when none was at risk."""
-        failing = {device for device in devices if self._is_exposed(device, guard, stratum)}
-        arms = Counter(self.members[device].arm for device in failing)
-        if not arms:
-            return None
-        canaries, controls = self.at_risk[stratum][guard]
-        for device in failing:
-            self._leave(self.members[device], guard)
-        return EventTime(arms[Arm.CANARY], arms.total(), canaries, controls, at)
-
-    def censor(self, devices: Iterable[str]) -> None:
-        """These devices leave for a reason that is neither arm's doing."""
-        for member in (self.members[device] for device in devices if device in self.members):
-            for guard in sorted(member.exposed):
-                self._leave(member, guard)
-
-    def comparable(self) -> bool:
-        """Whether any stratum has both arms at risk of anything."""
-        return any(min(counts) > 0 for guards in self.at_risk.values() for counts in guards)
-
-    def _is_exposed(self, device: str, guard: int, stratum: str) -> bool:
-        member = self.members.get(device)
-        return member is not None and member.stratum == stratum and guard in member.exposed
-
-    def _leave(self, member: Member, guard: int) -> None:
-        member.exposed.remove(guard)
-        self.at_risk[member.stratum][guard][_column(member.arm)] -= 1
+    @property
+    def strata(self) -> int:
+        """How many strata, waves counted apart."""
+        return int(self.stratum.max()) + 1 if len(self.stratum) else 0
 
 
-def _column(arm: Arm) -> int:
-    return 0 if arm is Arm.CANARY else 1
+class Happened(NamedTuple):
+    """First events in order of time, shape (events,).
+
+    The row in the batch, the device, and how many canaries and controls of its stratum were at risk just before.
+    """
+
+    row: Ints
+    device: Ints
+    canaries: Ints
+    controls: Ints
+
+
+class Exposure(msgspec.Struct):
+    """Who is still exposed to one guard's event: `inside` (devices,), and `at_risk` (strata, 2) as canaries, controls."""
+
+    inside: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=bool))
+    at_risk: np.ndarray = msgspec.field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+
+    def advance(self, batch: Batch, cohort: Cohort, events: Ints, exits: Ints, *, singly: bool = False) -> Happened:
+        """Take a batch: `events` and `exits` are its rows of those who have the event, and of those who leave without it.
+
+        Counts are those before the instant, or, `singly`, before the device itself, in an order that the arms do not know.
+        """
+        self._grow(len(cohort.canary), cohort.strata)
+        rows = np.concatenate([events, exits])
+        phase = np.repeat([HAPPEN, LEAVE], [len(events), len(exits)])
+        rows, phase = self._first(batch, rows, phase, singly=singly)
+        device = batch.rows.device[rows]
+        entering = batch.rows.device[batch.enrolments]
+        stratum = np.concatenate([cohort.stratum[entering], cohort.stratum[device]])
+        canary = np.concatenate([cohort.canary[entering], cohort.canary[device]])
+        keys = np.concatenate([batch.run[batch.enrolments] * 3 + ENTER, batch.run[rows] * 3 + phase])
+        ranks = np.arange(len(keys))
+        change = np.stack([canary, ~canary], axis=1) * np.repeat([1, -1], [len(entering), len(rows)])[:, None]
+        before = counts_before(self.at_risk, stratum, keys, ranks, change, singly=singly)[len(entering) :]
+        np.add.at(self.at_risk, stratum, change)
+        self.inside[entering] = True
+        self.inside[device] = False
+        happened = phase == HAPPEN
+        return Happened(rows[happened], device[happened], *before[happened].T)
+
+    def _first(self, batch: Batch, rows: Ints, phase: Ints, *, singly: bool) -> tuple[Ints, Ints]:
+        # Each exposed device's first row, in order. What was before the enrolment is of no arm's doing.
+        device = batch.rows.device[rows]
+        known = device >= 0
+        rows, phase, device = rows[known], phase[known], device[known]
+        entered = batch.entered[device]
+        counts = (self.inside[device] | (entered >= 0)) & (batch.run[rows] >= entered)
+        rows, phase, device = rows[counts], phase[counts], device[counts]
+        tie = _scrambled(device) if singly else rows
+        order = np.lexsort((tie, batch.run[rows] * 3 + phase))
+        rows, phase = rows[order], phase[order]
+        first = np.sort(np.unique(device[order], return_index=True)[1])
+        return rows[first], phase[first]
+
+    def _grow(self, devices: int, strata: int) -> None:
+        if devices > len(self.inside):
+            self.inside = np.concatenate([self.inside, np.zeros(devices - len(self.inside), dtype=bool)])
+        if strata > len(self.at_risk):
+            fresh = np.zeros((strata - len(self.at_risk), 2), dtype=np.int64)
+            self.at_risk = np.concatenate([self.at_risk, fresh])
+
+
+def counts_before(carried: Ints, stratum: Ints, key: Ints, rank: Ints, change: Ints, *, singly: bool) -> Ints:
+    """How many of each arm are at risk in a row's stratum before its key (`singly`: before its key and rank), shape (n, 2).
+
+    `carried` (strata, 2) are the counts before the first row; `stratum`, `key`, `rank` have shape (n,), `change` (n, 2) is
+    what a row adds.
+    """
+    order = np.lexsort((rank, key, stratum))
+    sorted_stratum, sorted_key = stratum[order], key[order]
+    running = np.cumsum(change[order], axis=0) - change[order]
+    new_stratum = np.diff(sorted_stratum, prepend=-1) != 0
+    new_key = new_stratum | (np.diff(sorted_key, prepend=-1) != 0)
+    at = np.arange(len(order))
+    start = np.maximum.accumulate(np.where(new_stratum, at, 0))
+    tied = at if singly else np.maximum.accumulate(np.where(new_key, at, 0))
+    counts = np.empty_like(running)
+    counts[order] = running[tied] - running[start] + carried[sorted_stratum]
+    return counts
+
+
+def _scrambled(device: Ints) -> Ints:
+    # Knuth's multiplicative hash of the enrolment's number: an order that no list of devices has.
+    return (device + 1) * 2_654_435_761 & 0xFFFF_FFFF

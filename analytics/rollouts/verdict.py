@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analytics.rollouts.bets import play
-from analytics.rollouts.gate import threshold
+from analytics.rollouts.bets import EVENTS
+from analytics.rollouts.eprocess.combine import threshold
 from ingest.contract.events import GuardKind, GuardVerdict, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CAP = 300.0
 def verdict(gate: Gate, plan: RolloutPlan, *, policy: str, at: int, offsets: Mapping[str, int]) -> Verdict:
     """What the gate answers at watermark `at` (ms), with `evidence` (rows taken) added to the offsets."""
     log10_e = gate.e_value_log10()
-    canaries, controls = gate.risk.enrolled
+    canaries, controls = gate.cohort.enrolled
     return Verdict(
         rollout=plan.rollout,
         tenant=plan.tenant,
@@ -36,7 +36,7 @@ def verdict(gate: Gate, plan: RolloutPlan, *, policy: str, at: int, offsets: Map
         alpha=plan.alpha,
         n_canary=canaries,
         n_control=controls,
-        reason=reason(gate),
+        reason=reason(gate, at),
         at=at,
         since=gate.since,
         guards=[guard_verdict(bets) for bets in gate.bets],
@@ -48,13 +48,12 @@ def verdict(gate: Gate, plan: RolloutPlan, *, policy: str, at: int, offsets: Map
 
 def guard_verdict(bets: Bets) -> GuardVerdict:
     """One guard's numbers; its harm e-value is not yet weighted."""
-    path = play(bets, ())
     canary, control = bets.events
     return GuardVerdict(
         name=bets.guard.name,
         kind=bets.guard.kind,
-        log10_e_harm=float(path.log10_harm[-1]),
-        log10_e_safe=float(path.log10_safe[-1]),
+        log10_e_harm=bets.log10_harm,
+        log10_e_safe=bets.log10_safe,
         events_canary=canary,
         events_control=control,
     )
@@ -69,14 +68,17 @@ def score(gate: Gate) -> float:
     if gate.outcome is not Outcome.INCONCLUSIVE:
         return 100.0 if gate.outcome is Outcome.PASS else 0.0
     limit = threshold(gate.alpha)
-    safe = min(guard_verdict(bets).log10_e_safe for bets in gate.bets)
+    safe = min(bets.log10_safe for bets in gate.bets)
     harm, safe = (min(1.0, max(0.0, value / limit)) for value in (gate.e_value_log10(), safe))
     return round(min(94.0, max(1.0, 50.0 * (1.0 + safe - harm))), 1)
 
 
-def reason(gate: Gate) -> str:
-    """One sentence for people, made of nothing but the gate's numbers."""
-    sentence = {Outcome.FAIL: _failed, Outcome.PASS: _passed, Outcome.INCONCLUSIVE: _undecided}[gate.outcome](gate)
+def reason(gate: Gate, at: int) -> str:
+    """One sentence for people at watermark `at` (ms), made of nothing but the gate's numbers."""
+    if gate.outcome is Outcome.INCONCLUSIVE:
+        sentence = _undecided(gate, at)
+    else:
+        sentence = _failed(gate) if gate.outcome is Outcome.FAIL else _passed(gate)
     return sentence + (f"; {gate.late} late facts are listed, not counted" if gate.late else "")
 
 
@@ -93,17 +95,19 @@ def _failed(gate: Gate) -> str:
 
 def _passed(gate: Gate) -> str:
     margins = ", ".join(f"{bets.guard.name} below {bets.guard.margin:g}" for bets in gate.bets)
-    return f"every guard's hazard ratio is shown to be within its margin ({margins})"
+    return f"every guard is shown to be within its margin ({margins})"
 
 
-def _undecided(gate: Gate) -> str:
-    if sum(gate.risk.enrolled) == 0:
+def _undecided(gate: Gate, at: int) -> str:
+    if sum(gate.cohort.enrolled) == 0:
         return "no devices enrolled yet"
     if not any(bets.guard.kind is GuardKind.SILENCE for bets in gate.bets):
         return f"no pass without a guard of kind silence: bricked devices are seen by no other; {_seen(gate)}"
-    if not gate.risk.comparable():
+    if not gate.comparable():
         return f"no concurrent control: no stratum has both arms at risk; {_seen(gate)}"
-    return f"{_seen(gate)}; if harmless, a pass needs about {_needed(gate)}"
+    needed, hours = _needed(gate), _hours_to_pass(gate, at)
+    waiting = f", some {hours:.3g} h at the present rate" if hours else ""
+    return f"{_seen(gate)}; if harmless, a pass needs {needed}{waiting}"
 
 
 def _seen(gate: Gate) -> str:
@@ -112,11 +116,35 @@ def _seen(gate: Gate) -> str:
 
 def _counts(bets: Bets) -> str:
     canary, control = bets.events
+    if bets.guard.kind not in EVENTS:
+        return f"the soak of {canary} canaries and {control} controls is over"
     return f"{canary} first events among canaries, {control} among controls"
 
 
 def _needed(gate: Gate) -> str:
-    return ", ".join(f"{_events_to_pass(gate, bets)} more first events for {bets.guard.name}" for bets in gate.bets)
+    first = [
+        f"about {_events_to_pass(gate, bets)} more first events for {bets.guard.name}"
+        for bets in gate.bets
+        if bets.guard.kind in EVENTS
+    ]
+    soaks = [
+        f"more soaks for {bets.guard.name}"
+        for bets in gate.bets
+        if bets.guard.kind not in EVENTS and bets.log10_safe < threshold(gate.alpha)
+    ]
+    return ", ".join(first + soaks)
+
+
+def _hours_to_pass(gate: Gate, at: int) -> float:
+    """Hours until the slowest guard has had its events, at the rate since the first draw; 0 when that cannot be told yet."""
+    elapsed = (at - gate.started) / 3_600_000
+    waits = [
+        (_events_to_pass(gate, bets) / sum(bets.events) if sum(bets.events) else math.inf)
+        for bets in gate.bets
+        if bets.guard.kind in EVENTS
+    ]
+    longest = max(waits, default=0.0) * max(elapsed, 0.0)
+    return significant(longest, 3) if math.isfinite(longest) else 0.0
 
 
 def _events_to_pass(gate: Gate, bets: Bets) -> int:
@@ -124,14 +152,14 @@ def _events_to_pass(gate: Gate, bets: Bets) -> int:
 
     Per event its logarithm grows by the Kullback-Leibler divergence of the arms' shares under 1 from those under the margin.
     """
-    canaries, controls = gate.risk.enrolled
+    canaries, controls = gate.cohort.enrolled
     share = canaries / (canaries + controls)
     odds = bets.guard.margin * share
     tolerable = odds / (odds + 1.0 - share)
     if not 0.0 < share < 1.0:
         return 0
     growth = share * np.log10(share / tolerable) + (1.0 - share) * np.log10((1.0 - share) / (1.0 - tolerable))
-    missing = threshold(gate.alpha) - guard_verdict(bets).log10_e_safe
+    missing = threshold(gate.alpha) - bets.log10_safe
     return max(0, math.ceil(significant(missing / float(growth))))
 
 

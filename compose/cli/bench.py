@@ -8,6 +8,7 @@ from compose.cli.bench_crash import crash
 from compose.cli.bench_drain import drain
 from compose.cli.bench_edge import edge
 from compose.cli.bench_flood import flood
+from compose.cli.bench_gate import gate
 
 
 @click.group()
@@ -19,3 +20,4 @@ bench.add_command(edge)
 bench.add_command(crash)
 bench.add_command(flood)
 bench.add_command(drain)
+bench.add_command(gate)

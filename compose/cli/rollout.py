@@ -14,6 +14,7 @@ import msgspec
 
 from compose.cli.access import Api, ApiError, api_options
 from compose.cli.ending import refuse
+from compose.cli.judge import judge_command
 from compose.cli.replay import replay
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -37,6 +38,7 @@ def rollout(context: click.Context, address: str, token_file: Path | None) -> No
 
 
 rollout.add_command(replay)
+rollout.add_command(judge_command)
 
 
 @rollout.command()

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.rollouts.bets import HARM_RATIOS, HARM_WEIGHTS, SAFE_RATIOS, SAFE_WEIGHTS, new_bets, play, settle
-from analytics.rollouts.logrank import log_factors
-from analytics.rollouts.risk import EventTime
-from ingest.contract.events import Guard, GuardKind
+from analytics.rollouts.eprocess.logrank import log_factors
+from analytics.rollouts.eprocess.mixture import Mixture, log10_mixture
+from analytics.rollouts.eprocess.stakes import HARM, SAFE
+from ingest.contract.events import GuardKind
 
 MARGIN = 1.5
 
@@ -80,16 +80,12 @@ def test_betting_on_harmlessness_gains_nothing_at_the_margin_or_beyond(table: Ta
 def test_a_stratum_with_one_arm_says_nothing_at_all(devices: int, canaries: int) -> None:
     table = Table(1, 1, devices, 0) if canaries else Table(0, 1, 0, devices)
     columns = [np.array([value]) for value in table]
-    assert not log_factors(*columns, HARM_RATIOS, log_null=0.0).any()
+    assert not log_factors(*columns, HARM[GuardKind.CRASH].effects, log_null=0.0).any()
 
 
-def guard() -> Guard:
-    return Guard(name="crash", kind=GuardKind.CRASH, margin=MARGIN)
-
-
-def naive_log10(times: list[Table], ratios: np.ndarray, weights: np.ndarray, null: float) -> float:
+def naive_log10(times: list[Table], mixed: Mixture, null: float) -> float:
     total = 0.0
-    for ratio, weight in zip(np.exp(ratios), np.exp(weights), strict=True):
+    for ratio, weight in zip(np.exp(mixed.effects), np.exp(mixed.log_weights), strict=True):
         product = 1.0
         for table in times:
             product *= float(probability(table, Fraction(ratio)) / probability(table, Fraction(null)))
@@ -98,23 +94,10 @@ def naive_log10(times: list[Table], ratios: np.ndarray, weights: np.ndarray, nul
 
 
 @settings(max_examples=40)
-@given(st.lists(tables(), max_size=4))
-def test_a_guards_path_is_the_mixture_of_the_products(times: list[Table]) -> None:
-    bets = new_bets([guard()])[0]
-    path = play(bets, [EventTime(*table, at=0) for table in times])
-    for seen in range(len(times) + 1):
-        expected = naive_log10(times[:seen], HARM_RATIOS, HARM_WEIGHTS, 1.0)
-        assert path.log10_harm[seen] == pytest.approx(expected, abs=1e-7)
-        expected = naive_log10(times[:seen], SAFE_RATIOS, SAFE_WEIGHTS, MARGIN)
-        assert path.log10_safe[seen] == pytest.approx(expected, abs=1e-7)
-
-
-@settings(max_examples=40)
-@given(st.lists(tables(), max_size=6), st.integers(0, 6))
-def test_bets_end_in_the_same_bits_however_the_event_times_are_split(times: list[Table], cut: int) -> None:
-    moments = [EventTime(*table, at=0) for table in times]
-    whole, parts = new_bets([guard()])[0], new_bets([guard()])[0]
-    settle(whole, play(whole, moments), len(moments))
-    for part in (moments[:cut], moments[cut:]):
-        settle(parts, play(parts, part), len(part))
-    assert parts == whole
+@given(st.lists(tables(), min_size=1, max_size=4), st.sampled_from([(HARM, 1.0), (SAFE, MARGIN)]))
+def test_the_mixture_is_that_of_the_products(times: list[Table], bet: tuple[dict[GuardKind, Mixture], float]) -> None:
+    mixed, null = bet[0][GuardKind.CRASH], bet[1]
+    factors = log_factors(*np.array(times).T, mixed.effects, log_null=math.log(null))
+    found = log10_mixture(np.cumsum(factors, axis=0), mixed)
+    for seen in range(1, len(times) + 1):
+        assert found[seen - 1] == pytest.approx(naive_log10(times[:seen], mixed, null), abs=1e-7)

@@ -3,7 +3,16 @@
 from ingest.contract.events.accounts import AccountEvent
 from ingest.contract.events.alarms import AlertEvent, AlertState, AnomalyEvent, AnomalyStatus
 from ingest.contract.events.fleet import DeviceChange, DeviceEvent, DeviceState, GatewayEvent
-from ingest.contract.events.plans import Guard, GuardKind, PlanState, RollbackMode, RolloutPlan, Selection
+from ingest.contract.events.plans import (
+    Guard,
+    GuardKind,
+    PlanState,
+    RollbackMode,
+    RolloutPlan,
+    Scale,
+    Selection,
+    Worse,
+)
 from ingest.contract.events.pulls import PullEvent
 from ingest.contract.events.rollbacks import AckEvent, AckStatus, RollbackPhase, RollbackStatus
 from ingest.contract.events.verdicts import Arm, Evidence, EvidenceKind, GuardVerdict, Outcome, Verdict
@@ -33,6 +42,8 @@ __all__ = [
     "RollbackPhase",
     "RollbackStatus",
     "RolloutPlan",
+    "Scale",
     "Selection",
     "Verdict",
+    "Worse",
 ]

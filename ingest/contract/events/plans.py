@@ -12,15 +12,42 @@ class GuardKind(StrEnum):
 
     CRASH = "crash"  # first crash or reboot since enrolment
     SILENCE = "silence"  # first lease that ran out since enrolment
+    SOAK = "soak"  # a device's statistic after its soak: a latency, a gauge
+    SHARE = "share"  # the same for shares between 0 and 1
+    COUNT = "count"  # the same for counts
+
+
+class Worse(StrEnum):
+    """Which values of a soaked metric are the worse ones."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    DIFFERENT = "different"  # both: never shown to be harmless
+
+
+class Scale(StrEnum):
+    """How values of a guard of kind soak are compared."""
+
+    RATIO = "ratio"  # by their logarithms: values must be positive
+    DIFFERENCE = "difference"
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
-    """One way in which a release may do harm. `margin`: the marginal hazard ratio of first events that is tolerable."""
+    """One way in which a release may do harm.
+
+    `margin` is what is tolerable. Crash and silence: the marginal hazard ratio of first events. Soak: by which factor
+    (scale ratio) or by how much (scale difference) a value may be worse. Share: by how much it may be worse. Count: by how
+    much more probable it may be that the canary of a pair is the worse one. `metric` is what kinds soak, share and count are
+    of; empty stands for the guard's name.
+    """
 
     name: str
     kind: GuardKind
     weight: float = 1.0
     margin: float = 1.5
+    metric: str = ""
+    worse: Worse = Worse.HIGHER
+    scale: Scale = Scale.RATIO
 
 
 class PlanState(StrEnum):

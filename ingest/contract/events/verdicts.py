@@ -22,12 +22,17 @@ class EvidenceKind(StrEnum):
     ENROLLED = "enrolled"
     CRASHED = "crashed"
     SILENT = "silent"
+    SOAKED = "soaked"  # its soak is over: `value` is its statistic of `metric`
     CENSORED = "censored"  # left for a reason that is neither arm's doing: retired, moved, plan ended
     LATE = "late"  # arrived behind the watermark: listed, never part of the deciding process
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic `rollout.evidence.v1`, key rollout: one device-level outcome at event time `at` (ms)."""
+    """Topic `rollout.evidence.v1`, key rollout: one device-level outcome at event time `at` (ms).
+
+    `wave` tells apart the draws of one stratum: only devices of one stratum and wave are compared. `before` is the statistic's
+    value from before the release, where there is one.
+    """
 
     rollout: str
     tenant: str
@@ -38,6 +43,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     kind: EvidenceKind
     at: int
     detail: str = ""
+    wave: str = ""
+    metric: str = ""
+    value: float = 0.0
+    before: float | None = None
 
 
 class Outcome(StrEnum):
@@ -49,7 +58,10 @@ class Outcome(StrEnum):
 
 
 class GuardVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers of one guard: logarithms (base 10) of its harm and non-inferiority e-values."""
+    """The numbers of one guard: logarithms (base 10) of its harm and non-inferiority e-values.
+
+    `events_canary` and `events_control` count first events, or the devices whose soak is over.
+    """
 
     name: str
     kind: GuardKind

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analytics.rollouts.eprocess.mixture import log_sum
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -60,13 +62,6 @@ def log_normaliser(events: int, canaries: int, controls: int, log_ratios: Floats
     x = np.arange(max(0, events - controls), min(events, canaries) + 1)
     ways = _log_choose(canaries, x) + _log_choose(controls, events - x)
     return log_sum(ways[:, None] + x[:, None] * log_ratios, axis=0)
-
-
-def log_sum(logs: Floats, axis: int) -> Floats:
-    """Logarithm of the sum of exponentials along `axis`, without overflow."""
-    top = logs.max(axis=axis, keepdims=True)
-    total: Floats = np.log(np.exp(logs - top).sum(axis=axis)) + top.squeeze(axis)
-    return total
 
 
 def _log_choose(n: int, k: Ints) -> Floats:
