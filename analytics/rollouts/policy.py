@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ingest.contract.events import GuardKind, PlanState, Scale
+from ingest.contract.events import PlanState, margin_range
 from ingest.contract.topics import is_name
 
 if TYPE_CHECKING:
@@ -83,10 +83,8 @@ def sound_guards(guards: list[Guard]) -> bool:
 
 
 def _sound_margin(guard: Guard) -> bool:
-    if guard.kind in (GuardKind.SHARE, GuardKind.COUNT):
-        return 0.0 < guard.margin < 1.0
-    least = 0.0 if guard.kind is GuardKind.SOAK and guard.scale is Scale.DIFFERENCE else 1.0
-    return least < guard.margin < math.inf
+    least, most = margin_range(guard)
+    return least < guard.margin < most
 
 
 def _sound_release(plan: RolloutPlan) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ingest.contract.events import Guard, PlanState, RollbackMode, RolloutPlan, Selection
+from ingest.contract.events import Guard, PlanState, RollbackMode, RolloutPlan, Selection, margin_range
 from ingest.contract.topics import is_name
 
 if TYPE_CHECKING:
@@ -148,8 +148,12 @@ def _guard_mistakes(guards: list[NewGuard]) -> Iterator[Mistake]:
             yield Mistake(f"{at}.name", f"found {guard.name[:64]!r}, expected a name that no other guard has")
         if not 0 < guard.weight < math.inf:
             yield Mistake(f"{at}.weight", f"found {guard.weight}, expected more than 0")
-        if not 1 < guard.margin < math.inf:
-            yield Mistake(f"{at}.margin", f"found {guard.margin}, expected a hazard ratio above 1")
+        least, most = margin_range(guard)
+        if not least < guard.margin < most:
+            expected = f"above {least:g}" + (f" and below {most:g}" if most < math.inf else "")
+            yield Mistake(
+                f"{at}.margin", f"found {guard.margin}, expected {expected} for the kind {guard.kind.value!r}"
+            )
 
 
 def _selection_mistakes(selection: NewSelection) -> Iterator[Mistake]:

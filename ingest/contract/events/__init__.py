@@ -12,6 +12,7 @@ from ingest.contract.events.plans import (
     Scale,
     Selection,
     Worse,
+    margin_range,
 )
 from ingest.contract.events.pulls import PullEvent
 from ingest.contract.events.rollbacks import AckEvent, AckStatus, RollbackPhase, RollbackStatus
@@ -46,4 +47,5 @@ __all__ = [
     "Selection",
     "Verdict",
     "Worse",
+    "margin_range",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 import msgspec
@@ -48,6 +49,14 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     metric: str = ""
     worse: Worse = Worse.HIGHER
     scale: Scale = Scale.RATIO
+
+
+def margin_range(guard: Guard) -> tuple[float, float]:
+    """Between which bounds a margin of this guard means something; both are excluded."""
+    if guard.kind in (GuardKind.SHARE, GuardKind.COUNT):
+        return 0.0, 1.0
+    by_difference = guard.kind is GuardKind.SOAK and guard.scale is Scale.DIFFERENCE
+    return (0.0 if by_difference else 1.0), math.inf
 
 
 class PlanState(StrEnum):
