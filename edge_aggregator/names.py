@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -71,7 +71,7 @@ _MOST_IDS = 1 << 22  # a window's key has room for no more
 class Names:
     """Devices and series by id; ids are given in order and never again.
 
-    `columns` has one row a series: device, metric (an index into `metrics`), width, next_width, switch, since (ms; before
+    `columns` has one row a series: device, metric (an index into `metrics`), named, width, next_width, switch, since (ms; before
     `since` it had other widths, in `past`), uptime, overflow, and what is asked of its windows: `aspect`, and `reach`, how far before a window (ms) the sample before it
     may lie. `places` says which series may take samples; those without a place keep their ids while the journal has
     samples of them. `overflowing`: whether there is an overflow series at all; `asking`: whether any has an aspect;
@@ -95,6 +95,7 @@ class Names:
             {
                 "device": ("u4", 0),
                 "metric": ("u4", 0),
+                "named": ("?", 0),
                 "width": ("i8", 1),
                 "next_width": ("i8", 1),
                 "switch": ("i8", NEVER),
@@ -113,8 +114,9 @@ class Names:
         self.overflowing = self.asking = self.showing = False
         self._widths, self._max_devices = widths, max_devices
         self._device_ids: dict[str, int] = {}
+        self._nameless: set[int] = set()
         self._series_ids: dict[SeriesName, int] = {}
-        self._metric_ids: dict[MetricName, int] = {}
+        self._metric_ids: dict[tuple[Any, ...], int] = {}
         self._metric_uses: Counter[int] = Counter()
         self._switching = False
         self._known_facts: dict[str, Facts] = {}
@@ -177,6 +179,7 @@ class Names:
             self.series[number] = _UNKNOWN
             self._release_metric(int(self.columns["metric"][number]))
         self.columns["metric"][known] = 0
+        self.columns["named"][known] = False
         self.places.columns["block"][series] = NEVER
         return known
 
@@ -186,12 +189,24 @@ class Names:
         self.columns.grow_to(series)
         self.places.columns.grow_to(series)
 
+    def have_names(self, series: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these ids, shape (n,), name a series of a device that has a name."""
+        known = series < len(self.series)
+        if not known.any():
+            return known
+        within = np.where(known, series, 0)
+        device = self.columns["device"][within]
+        found: NDArray[np.bool_] = known & self.columns["named"][within] & (device < len(self.devices))
+        return found & ~np.isin(device, list(self._nameless)) if self._nameless else found
+
     def find_device(self, name: str) -> int | None:
         """The id of a known device."""
         return self._device_ids.get(name)
 
     def define_device(self, device: int, name: str) -> None:
         """Take over a saved device."""
+        self._nameless.update(range(len(self.devices), device))
+        self._nameless.discard(device)
         self.devices += [""] * (device + 1 - len(self.devices))
         self.devices[device] = name
         self._device_ids[name] = device
@@ -211,7 +226,10 @@ class Names:
         devices = [row.name.device for row in fresh]
         self.places.take_all(where, devices)
         self.columns["device"][where] = devices
-        self.columns["metric"][where] = [self._metric_id(row.name) for row in fresh]
+        metrics = [self._metric_id(row.name) for row in fresh]
+        self._metric_uses.update(metrics)
+        self.columns["metric"][where] = metrics
+        self.columns["named"][where] = [bool(row.name.metric) for row in fresh]
         for column, values in zip(Facts._fields, zip(*facts, strict=True), strict=True):
             self.columns[column][where] = values
         self.overflowing = self.overflowing or any(fact.overflow for fact in facts)
@@ -314,11 +332,10 @@ class Names:
         return max(self.aspects.reach_ms, 2 * self._widths.of(metric))
 
     def _metric_id(self, name: SeriesName) -> int:
-        metric = MetricName(name.metric, name.labels)
-        known = self._metric_ids.setdefault(metric, len(self.metrics))
-        if known == len(self.metrics):
-            self.metrics.append(metric)
-        self._metric_uses[known] += 1
+        known = self._metric_ids.get(name[1:])  # equal to a MetricName, and made faster
+        if known is None:
+            known = self._metric_ids[MetricName(name.metric, name.labels)] = len(self.metrics)
+            self.metrics.append(MetricName(name.metric, name.labels))
         return known
 
     def _release_metric(self, metric: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, device INTEGER NOT NU
     + ALARMS_SCHEMA
     + ALARM_QUEUE_SCHEMA
 )
+_DISTINCT_LABELS = 1024
 _LABELS = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...])
 
 
@@ -227,4 +229,9 @@ def _series_values(row: SeriesRow) -> tuple[int, int, str, bytes, int, int, int]
 
 def _series_row(row: tuple[Any, ...]) -> SeriesRow:
     number, device, metric, labels, *widths = row
-    return SeriesRow(number, SeriesName(device, metric, _LABELS.decode(labels)), *widths)
+    return SeriesRow(number, SeriesName(device, metric, _labels(labels)), *widths)
+
+
+@functools.lru_cache(_DISTINCT_LABELS)
+def _labels(data: bytes) -> tuple[tuple[str, str], ...]:
+    return _LABELS.decode(data)

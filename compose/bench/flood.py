@@ -12,19 +12,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from compose.bench.flooder import IDS, PUBACK_BYTES, SITE, connected, publish
+from compose.bench.flooder import IDS, PUBACK_BYTES, connected, publish
+from compose.bench.gateway import running_gateway, written_config
 from compose.bench.load import BenchFailedError
 from compose.stack.ports import free_port
-from edge_aggregator.config import EdgeConfig
 from edge_aggregator.quotas.config import QuotaConfig
-from edge_aggregator.receive.config import ListenerConfig
 from edge_aggregator.status import status
-from ingest.contract.topics import every_topic
 from ingest.runtime.clock import SystemClock
-from ingest.runtime.log.open import LogConfig, open_log
-from ingest.runtime.secrets import generate_private_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -130,48 +124,10 @@ async def _p99_ms(port: int, load: FloodLoad) -> float:
 async def gateway(place: Path) -> AsyncIterator[int]:
     """The real process with its listener and the embedded log; the port of the listener. Raises BenchFailedError."""
     port = free_port()
-    path = await _write_config(place, port)
-    with (place / "output").open("wb") as output:
-        argv = (sys.executable, "-m", "compose.cli", "edge", "run", str(path))
-        process = await asyncio.create_subprocess_exec(*argv, stdout=output, stderr=output)
-    try:
+    path = await written_config(place, port, quotas=QuotaConfig(burst_s=1.0))
+    async with running_gateway(path, place / "output"):
         await _until_listening(port, place)
         yield port
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
-async def _write_config(place: Path, port: int) -> Path:
-    generate_private_key(place / "gateway.pem")
-    log_config = LogConfig(kind="sqlite", path=str(place / "log.db"))
-    log = open_log(log_config, _CLOCK)
-    await log.ensure_topics(every_topic())
-    await log.close()
-    edge = EdgeConfig(
-        tenant="bench",
-        site=SITE,
-        gateway="gateway",
-        key_file=str(place / "gateway.pem"),
-        data_dir=str(place / "edge"),
-        listener=ListenerConfig(site=SITE, port=port),
-        quotas=QuotaConfig(burst_s=1.0),
-    )
-    sections = {"edge": edge, "log": log_config}
-    lines = [f"{name} = {_toml(msgspec.to_builtins(section))}" for name, section in sections.items()]
-    path = place / "edge.toml"
-    path.write_text("\n".join([*lines, 'observe = {host = "127.0.0.1", port = 0}', ""]))
-    return path
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        inner = [f"{name} = {_toml(one)}" for name, one in value.items() if one is not None]
-        return "{" + ", ".join(inner) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return repr(value) if isinstance(value, float) else msgspec.json.encode(value).decode()
 
 
 async def _until_listening(port: int, place: Path) -> None:

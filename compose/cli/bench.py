@@ -9,6 +9,7 @@ from compose.cli.bench_drain import drain
 from compose.cli.bench_edge import edge
 from compose.cli.bench_flood import flood
 from compose.cli.bench_gate import gate
+from compose.cli.bench_start import start
 
 
 @click.group()
@@ -21,3 +22,4 @@ bench.add_command(crash)
 bench.add_command(flood)
 bench.add_command(drain)
 bench.add_command(gate)
+bench.add_command(start)

@@ -6,7 +6,6 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-import numpy as np
 
 from edge_aggregator.decode.decoded import Decoded, Notes, Samples
 from edge_aggregator.journal.codec import CodecError, pack, unpack
@@ -81,14 +80,7 @@ def unpack_content(data: bytes) -> Content:
 
 def with_known_names(block: Block, names: Names) -> Block:
     """The block without what has no name: a block that is lost takes with it the names that it was the first to use."""
-    devices, known = names.devices, len(names.series)
-
-    def has_name(series: int) -> bool:
-        name = names.series[series] if series < known else None
-        return name is not None and bool(name.metric) and name.device < len(devices) and bool(devices[name.device])
-
-    nameless = [series for series in np.unique(block.samples.series).tolist() if not has_name(series)]
-    named = ~np.isin(block.samples.series, nameless)
+    devices, named = names.devices, names.have_names(block.samples.series)
     notes = msgspec.structs.replace(
         block.notes,
         heard=[device for device in block.notes.heard if device < len(devices) and devices[device]],

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from edge_aggregator.rules.deliver import AlarmSender, Panel, Webhook
+from edge_aggregator.rules.deliver import AlarmSender, Panel
 from edge_aggregator.rules.queue import Target
 from ingest.contract import names
 from ingest.runtime.secrets import read_secret
@@ -62,6 +62,8 @@ class AlarmDelivery:
     async def _run_webhook(self, config: AlarmWebhookConfig | None) -> None:
         if config is None:
             return
+        from edge_aggregator.rules.webhook import Webhook  # noqa: PLC0415 - a gateway without one starts sooner
+
         webhook = Webhook(config, self._secret, self._clock)
         self._hook = AlarmSender(
             Target.WEBHOOK, webhook, self._core, self._thread, self._clock, most_wait_s=config.most_wait_s

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
 
     from ingest.contract.names import MetricSpec
 
@@ -41,8 +41,7 @@ class Telemetry:
         for processor in processors:
             self._provider.add_span_processor(processor)
         if otlp_endpoint:
-            exporter = OTLPSpanExporter(endpoint=otlp_endpoint.rstrip("/") + "/v1/traces")
-            self._provider.add_span_processor(BatchSpanProcessor(exporter))
+            self._provider.add_span_processor(BatchSpanProcessor(_exporter(otlp_endpoint)))
         self._tracer = self._provider.get_tracer("tidegate")
 
     def count(self, spec: MetricSpec, amount: float = 1, **labels: str) -> None:
@@ -78,3 +77,11 @@ class Telemetry:
             kind: Any = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}[spec.kind]
             metric = self._metrics[spec.name] = kind(spec.name, spec.meaning, spec.labels, registry=self.registry)
         return metric.labels(**labels) if spec.labels else metric
+
+
+def _exporter(endpoint: str) -> SpanExporter:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - a process without one starts sooner
+        OTLPSpanExporter,
+    )
+
+    return OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces")
