@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import paho.mqtt.client as paho
@@ -30,6 +30,9 @@ from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.secrets import generate_private_key
 from tests.edge_bench import SITE, Sample, check_ledger, final_rollups, naive_rollups
 from tests.mqtt_intake import until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KILLS = int(os.environ.get("TIDEGATE_EDGE_KILLS", "10"))
 WINDOW_MS = 500
@@ -81,9 +84,9 @@ class Device:
 class Gateway:
     """The process, and how it is started and ended."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, entering: Sequence[str] = ()) -> None:
         self._nurse = subprocess.Popen(
-            [sys.executable, "-m", "tests.edge_process", str(folder), str(port)],
+            [*entering, sys.executable, "-m", "tests.edge_process", str(folder), str(port)],
             cwd=Path(__file__).parents[2],
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
@@ -104,6 +107,12 @@ class Gateway:
         os.kill(self._process, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(self._ask("wait")) == 0
         self._process = 0
+
+    def ended(self) -> int:
+        """Wait until it ends by itself; its exit code."""
+        code = os.waitstatus_to_exitcode(self._ask("wait"))
+        self._process = 0
+        return code
 
     def close(self) -> None:
         if self._process:
@@ -160,7 +169,7 @@ async def test_what_was_acknowledged_is_counted_exactly_once(tmp_path: Path, see
         gateway.start()
         await until(lambda: all(device.settled() for device in devices), "every message is acknowledged")
         sent = [sample for device in devices for sample in device.sent]
-        await _until_all_is_closed(log, len({sample[:3] for sample in sent}))
+        await until_all_is_closed(log, len({sample[:3] for sample in sent}))
         gateway.stop()
     finally:
         for device in devices:
@@ -168,10 +177,10 @@ async def test_what_was_acknowledged_is_counted_exactly_once(tmp_path: Path, see
         gateway.close()
     batches = await shipped(log)
     await log.close()
-    _judge(batches, sent)
+    judge(batches, sent)
 
 
-async def _until_all_is_closed(log: SqliteLog, distinct: int) -> None:
+async def until_all_is_closed(log: SqliteLog, distinct: int) -> None:
     async with asyncio.timeout(60):
         while not await _is_closed(log, distinct):  # noqa: ASYNC110 - another process sets no event of ours
             await asyncio.sleep(0.1)
@@ -182,7 +191,7 @@ async def _is_closed(log: SqliteLog, distinct: int) -> bool:
     return bool(batches) and batches[-1].ledger.rolled_up >= distinct and batches[-1].ledger.open == 0
 
 
-def _judge(batches: list[RollupBatch], sent: list[Sample]) -> None:
+def judge(batches: list[RollupBatch], sent: list[Sample]) -> None:
     found, expected = final_rollups(batches), naive_rollups(sent, {}, WINDOW_MS)
     assert {w: n.bits() for w, n in found.items()} == {w: n.bits() for w, n in expected.items()}
     check_ledger(batches)
