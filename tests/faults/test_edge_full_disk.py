@@ -43,11 +43,11 @@ async def load(gateway: Gateway, devices: list[Device]) -> int:
 async def test_a_full_disk_loses_nothing_that_was_acknowledged(
     tmp_path: Path, disk: SmallDisk, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    chance = random.Random(1)
+    chance = random.Random("a full disk")
     generate_private_key(tmp_path / "gateway.pem")
     log = SqliteLog(tmp_path / "log.db", CLOCK)
     await log.ensure_topics(every_topic())
-    port = free_port(chance)
+    port = free_port(chance)  # not one of the other tests, which run beside this one
     gateway = Gateway(tmp_path, port, disk.entering())
     devices = [Device(f"d{number}", port, random.Random(number)) for number in range(5)]
     try:
@@ -79,7 +79,7 @@ async def test_on_a_disk_that_cannot_be_written_it_does_not_start(
     generate_private_key(tmp_path / "gateway.pem")
     log = SqliteLog(tmp_path / "log.db", CLOCK)
     await log.ensure_topics(every_topic())
-    port = free_port(random.Random(2))
+    port = free_port(random.Random("a disk that cannot be written"))
     gateway = Gateway(tmp_path, port, disk.entering())
     device = Device("d", port, random.Random(2))
     disk.resize(64 * KIB * KIB)

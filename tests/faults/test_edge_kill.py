@@ -178,6 +178,7 @@ async def test_what_was_acknowledged_is_counted_exactly_once(tmp_path: Path, see
     batches = await shipped(log)
     await log.close()
     judge(batches, sent)
+    assert sum(batch.column("revision").astype(bool).sum() for batch in batches) > 0
 
 
 async def until_all_is_closed(log: SqliteLog, distinct: int) -> None:
@@ -201,4 +202,3 @@ def judge(batches: list[RollupBatch], sent: list[Sample]) -> None:
     print(f"{len(sent)} samples, {account.duplicate} duplicates, {len(batches)} batches")  # noqa: T201 - how much the seed covered
     assert (account.rolled_up, account.open, account.dropped, account.rejected) == (distinct, 0, {}, {})
     assert sum(batch.ledger.net for batch in batches) == distinct
-    assert sum(batch.column("revision").astype(bool).sum() for batch in batches) > 0
