@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import psutil
 
 from compose.bench.filesystem import filesystem_of, fsync_p99_ms
 from compose.bench.gateway import running_gateway, written_config
@@ -57,13 +58,13 @@ async def measure(folder: Path, sizing: Sizing, say: Say) -> dict[str, Any]:
         place, port = Path(name), free_port()
         bounds = {"journal_bytes": sizing.journal_bytes, "journal_file_bytes": sizing.file_bytes}
         config = await written_config(place, free_port(), observe_port=port, **bounds)
-        empty = [await _start_s(config, port, place) for _ in range(sizing.runs)]
+        empty = [await _start(config, port, place) for _ in range(sizing.runs)]
         shutil.rmtree(place / "edge")
         say(f"filling a journal of {sizing.journal_bytes / _MIB:.0f} MiB")
         figures |= await _filled(place, sizing)
         keep(place, LAGGING)
         figures |= {"runs": sizing.runs, "devices": sizing.devices, "series": sizing.devices * METRICS}
-        figures |= {"empty_start_s": _median(empty)}
+        figures |= _medians(empty, "empty_start")
         for kept, prefix in ((USUAL, ""), (LAGGING, "lagging_")):
             say(f"starting {sizing.runs} times from what was left {kept}")
             figures |= {
@@ -78,9 +79,14 @@ async def _starts(place: Path, config: Path, port: int, kept: str, sizing: Sizin
         restore(place, kept)
         recoveries.append(await _recovery(place, sizing))
         restore(place, kept)
-        starts.append(await _start_s(config, port, place))
+        starts.append(await _start(config, port, place))
     figures = {name: _median([found[name] for found in recoveries]) for name in recoveries[0]}
-    return {"start_s": _median(starts), "slowest_start_s": round(max(starts), 2)} | figures
+    return _medians(starts, "start") | {"slowest_start_s": round(max(starts)[0], 2)} | figures
+
+
+def _medians(starts: Sequence[tuple[float, float]], name: str) -> dict[str, float]:
+    seconds, cpu = zip(*starts, strict=True)
+    return {f"{name}_s": _median(seconds), f"{name}_cpu_s": _median(cpu)}
 
 
 def _median(seconds: Sequence[float]) -> float:
@@ -114,16 +120,17 @@ async def _told(module: str, *arguments: str, killed: bool = False) -> dict[str,
     return found
 
 
-async def _start_s(config: Path, port: int, place: Path) -> float:
+async def _start(config: Path, port: int, place: Path) -> tuple[float, float]:
+    # Seconds, and seconds of CPU, which a busy machine does not stretch.
     begun = _CLOCK.monotonic()
     async with running_gateway(config, place / "output") as process:
         while not await _is_ready(port):
             if process.returncode is not None or _CLOCK.monotonic() > begun + _PATIENCE_S:
                 raise BenchFailedError(f"the gateway does not start; it said: {(place / 'output').read_text()[-2000:]}")
             await asyncio.sleep(_POLL_S)
-        took = _CLOCK.monotonic() - begun
+        took, cpu = _CLOCK.monotonic() - begun, psutil.Process(process.pid).cpu_times()
         process.kill()
-    return took
+    return took, cpu.user + cpu.system
 
 
 async def _is_ready(port: int) -> bool:
