@@ -47,6 +47,12 @@ def coarsen(rows: Pile, step: Step, free: NDArray[np.bool_]) -> Coarsened:
     return Coarsened(coarse, taken, touching & fine & ~taken)
 
 
+def unmerged(done: Coarsened) -> Coarsened:
+    """What was merged stays as it is instead."""
+    nothing = done.coarse.rows(np.empty(0, np.int64))
+    return Coarsened(nothing, np.zeros_like(done.taken), done.taken | done.stayed)
+
+
 def _widest_of_series(series: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
     widest = np.ones(int(series.max(initial=0)) + 1, np.int64)
     np.maximum.at(widest, series, width)

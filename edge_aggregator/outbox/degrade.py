@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edge_aggregator.outbox.cells import CELL_MS, bits_of, extent
-from edge_aggregator.outbox.coarsen import Step, coarsen
+from edge_aggregator.outbox.coarsen import Step, coarsen, unmerged
 from edge_aggregator.outbox.outbox import COARSEST, Kind
 from edge_aggregator.outbox.pile import both, newest_revisions, pile
 from edge_aggregator.outbox.written import Written
@@ -109,21 +109,33 @@ class Degrader:
         return (2, 1) if coarse >= PATIENCE * max(fine, 1) else (1, 2)
 
     def _choose(self, row: Row, covered: Extent, level: int) -> tuple[list[Source], Step] | None:
-        for length in self._lengths(row, level):
-            first = covered.first // length * length
-            found = [Source(*one) for one in self._outbox.covering(first, first + length, level)]
-            far = [one for one in found if one.extent.last - one.extent.first > FAR * length]
-            near = [one for one in found if one not in far]
+        widths = self._widths(row, level)
+        for length in self._lengths(widths, level):
+            near, far = self._sources(covered.first, length, level)
             if near and len(near) <= MOST_RECORDS and sum(one.row.bytes for one in near) <= MOST_BYTES:
+                # A record of the narrowest windows alone does not say what it must be merged with.
+                found = widths.union(*(self._widths(one.row, level) for one in near if one.row != row))
+                if found > widths and (wider := self._lengths(found, level)[0]) > length:
+                    near, far = self._sources(covered.first, length := wider, level)
                 # What reaches far beyond would have to be written again and again: it stays as it is.
                 self._leave(far, COARSEST)
+                first = covered.first // length * length
                 return near, Step(first, first + length, FACTORS[level], WIDEST_MS[level])
         return None
 
-    def _lengths(self, row: Row, level: int) -> list[int]:
-        # The span that takes the windows of all metrics, and one for the narrowest if that is too much at a time.
+    def _sources(self, covered: int, length: int, level: int) -> tuple[list[Source], list[Source]]:
+        first = covered // length * length
+        found = [Source(*one) for one in self._outbox.covering(first, first + length, level)]
+        far = [one for one in found if one.extent.last - one.extent.first > FAR * length]
+        return [one for one in found if one not in far], far
+
+    def _widths(self, row: Row, level: int) -> set[int]:
         widths = np.unique(self._read(row).column("width").astype(np.int64))
-        wanted = (widths[widths <= WIDEST_MS[level]] * FACTORS[level]).tolist() or [FACTORS[level] * WIDEST_MS[level]]
+        return set(widths[widths <= WIDEST_MS[level]].tolist())
+
+    def _lengths(self, widths: Iterable[int], level: int) -> list[int]:
+        # The span that takes the windows of all metrics, and one for the narrowest if that is too much at a time.
+        wanted = [width * FACTORS[level] for width in sorted(widths)] or [FACTORS[level] * WIDEST_MS[level]]
         common = math.lcm(*wanted)
         longest = common if common <= FACTORS[level] * WIDEST_MS[level] else wanted[-1]
         return sorted({longest, wanted[0]}, reverse=True)
@@ -150,10 +162,12 @@ class Degrader:
         device = self._ids(rows)
         done = coarsen(rows, step, self._free(device, step, scene.windows))
         if done.coarse.size > WORTH * np.count_nonzero(done.taken) or not done.coarse.size:
-            self._leave(sources, level)
-            return
+            done = unmerged(done)
+            if not _reaches_beyond(rows, done, step):
+                self._leave(sources, level)
+                return
         self._hand_on(every.rows(order[~newest]))
-        self._mark(device, done, step)
+        self._mark(device, rows, done, step)
         kept, rest = (rows.rows(np.flatnonzero(mask)) for mask in (done.stayed, ~done.taken & ~done.stayed))
         carried = int(done.coarse.net.sum() + kept.net.sum() + rest.net.sum())
         replaces = scene.ledger.replace([batch.ledger for batch in batches], carried)
@@ -180,11 +194,14 @@ class Degrader:
         free = {number for number in known if closed[number] and not fixed >> number & 1}
         return np.isin(device, list(free))
 
-    def _mark(self, device: NDArray[np.int64], done: Coarsened, step: Step) -> None:
+    def _mark(self, device: NDArray[np.int64], rows: Pile, done: Coarsened, step: Step) -> None:
         cells = range(step.first // CELL_MS, (step.last - 1) // CELL_MS + 1)
         for mark, which in ((self._cells.coarsen, done.taken), (self._cells.fix, done.stayed)):
             bits = bits_of(number for number in np.unique(device[which]).tolist() if number >= 0)
             mark([(cell, bits) for cell in cells])
+        start, known = rows.columns["start"], done.stayed & (device >= 0)
+        if stays := extent(device[known], start[known], (rows.end - start)[known]):
+            self._cells.fix(stays.cells.items())
 
     def _hand_on(self, older: Pile) -> None:
         columns = (older.columns["revision"].tolist(), older.net.tolist())
@@ -203,6 +220,12 @@ class Degrader:
         numbers = np.array([-1 if number is None else number for number in ids], np.int64)
         found: NDArray[np.int64] = numbers[rows.columns["device"]]
         return found
+
+
+def _reaches_beyond(rows: Pile, done: Coarsened, step: Step) -> bool:
+    # Whether windows of later cells are in records that stay: those must not fix these cells, or nothing would ever merge.
+    later = (rows.end - 1) // CELL_MS > (step.last - 1) // CELL_MS
+    return bool((later & ~done.stayed).any())
 
 
 def _newest(rows: Pile, order: NDArray[np.int64], newest: NDArray[np.bool_]) -> Pile:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ingest.contract.batch import RollupBatch
-    from ingest.contract.ledger import LedgerEntry
     from ingest.contract.records import Outgoing, Record
 
 _COLUMNS = ("device", "metric", "start", "width", "revision", "count", "sum", "sumsq", "min", "max", "last")
@@ -37,14 +36,17 @@ class Numbers(NamedTuple):
 
 
 class Centre:
-    """The log's far end. `complaints`: what no gateway may ever send."""
+    """The log's far end. `complaints`: what no gateway may ever send.
+
+    `revised`: whether a window was corrected; `degraded`: whether a batch stands for others in coarser form.
+    """
 
     def __init__(self) -> None:
         self._values: dict[int, bytes] = {}
         self._revisions: dict[tuple[str, str], dict[Window, tuple[int, Numbers]]] = {}
         self.audit = Audit()
         self.told = 0
-        self.newest: LedgerEntry | None = None
+        self.revised = self.degraded = False
         self.complaints: list[str] = []
 
     def append(self, records: Iterable[Outgoing | Record]) -> None:
@@ -72,14 +74,14 @@ class Centre:
                 self.complaints.append(f"batch {batch.seq} came twice and differs")
             return
         self.audit = self.audit.after(batch.ledger, batch.created)
-        self.told += batch.ledger.net
-        if self.newest is None or batch.seq > self.newest.seq:
-            self.newest = batch.ledger
+        self.told += batch.ledger.net + batch.ledger.carried
+        self.degraded = self.degraded or bool(batch.ledger.replaces)
         self._keep(batch)
 
     def _keep(self, batch: RollupBatch) -> None:
         columns = (batch.column(name).tolist() for name in _COLUMNS)
         for device, metric, start, width, revision, *numbers in zip(*columns, strict=True):
+            self.revised = self.revised or revision > 0
             series = (batch.devices[device].device, batch.metrics[metric].name)
             kept, window = self._revisions.setdefault(series, {}), Window(start, width)
             if window in kept and kept[window][0] == revision:

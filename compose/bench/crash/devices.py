@@ -13,48 +13,47 @@ if TYPE_CHECKING:
     import random
 
 SITE = "site-1"
-LATE_MS = 8_000
+LATE_MS = 20_000
 _VALUE_BITS = 22
 _REPEATED = 12
-_LATE, _AGAIN, _BAD = 0.06, 0.1, 0.7
-_BAD_BYTES = (1500, 4000)
+_LATE, _AGAIN, _BAD = 0.06, 0.05, 0.1
+_BAD_BYTES = (50, 500)
 
 
 class Said(NamedTuple):
-    """One message; a bad one has no samples. `samples` maps metrics to values, `ts` in ms."""
+    """One message. `samples` maps metrics to values, `ts` in ms; `received`, how many samples the account counts for it."""
 
     device: str
     ts: int
     samples: dict[str, float]
+    received: int
     message: Message
-
-    @property
-    def received(self) -> int:
-        """How many samples the account counts for it: a payload that cannot be read is one."""
-        return len(self.samples) or 1
 
 
 class Fleet:
     """Devices with equal metrics.
 
     Values are random whole numbers of 22 bits: every sum and sum of squares of a window is exact, whatever the order,
-    so count, sum, sum of squares, minimum, maximum and last name the set of samples.
+    so count, sum, sum of squares, minimum, maximum and last name the set of samples. None is of before `earliest` (ms).
     """
 
-    def __init__(self, chance: random.Random, *, devices: int, metrics: int) -> None:
-        self._chance = chance
+    def __init__(self, chance: random.Random, *, devices: int, metrics: int, earliest: int) -> None:
+        self._chance, self._earliest = chance, earliest
         self._devices = [f"d{number}" for number in range(devices)]
         self._metrics = [f"m{number}" for number in range(metrics)]
         self._times: set[tuple[str, int]] = set()
         self._in_flight: list[Said] = []
         self.acknowledged: list[Said] = []
 
-    def speak(self, now: int) -> list[Said]:
+    def speak(self, now: int, *, late: bool = False) -> list[Said]:
         """What is sent now: what was not acknowledged first, then one message a device, some late, some said twice."""
-        said = [self._say(device, now) for device in self._devices]
+        said = [
+            self._say(device, now - self._lateness(surely=late and device == self._devices[0]))
+            for device in self._devices
+        ]
         if self._chance.random() < _BAD:
             said.append(self._say_badly(now))
-        recent = [one for one in self.acknowledged[-_REPEATED:] if one.samples]
+        recent = [one for one in self.acknowledged[-_REPEATED:] if one.samples and one.ts > now - LATE_MS]
         said += [one for one in recent if self._chance.random() < _AGAIN]
         self._chance.shuffle(said)
         self._in_flight += said
@@ -73,16 +72,26 @@ class Fleet:
                 found.setdefault((one.device, metric), {})[one.ts] = value
         return found
 
-    def _say(self, device: str, now: int) -> Said:
-        ts = now - (self._chance.randrange(LATE_MS) if self._chance.random() < _LATE else 0)
+    def _lateness(self, *, surely: bool) -> int:
+        if surely:
+            return self._chance.randrange(LATE_MS * 3 // 4, LATE_MS)
+        return self._chance.randrange(LATE_MS) if self._chance.random() < _LATE else 0
+
+    def _say(self, device: str, ts: int) -> Said:
+        ts = max(ts, self._earliest)
         while (device, ts) in self._times:
-            ts -= 1
+            ts += 1
         self._times.add((device, ts))
         samples = {metric: float(self._chance.getrandbits(_VALUE_BITS)) for metric in self._metrics}
         payload = orjson.dumps({"ts": ts, "metrics": samples})
-        return Said(device, ts, samples, Message(device_topic(SITE, device, "telemetry"), payload, retain=False))
+        return Said(device, ts, samples, len(samples), _message(device, payload))
 
     def _say_badly(self, now: int) -> Said:
         device = self._chance.choice(self._devices)
         payload = self._chance.randbytes(self._chance.randrange(*_BAD_BYTES))
-        return Said(device, now, {}, Message(device_topic(SITE, device, "telemetry"), b"\x00" + payload, retain=False))
+        # One that cannot be read counts as one sample.
+        return Said(device, now, {}, 1, _message(device, b"\x00" + payload))
+
+
+def _message(device: str, payload: bytes) -> Message:
+    return Message(device_topic(SITE, device, "telemetry"), payload, retain=False)

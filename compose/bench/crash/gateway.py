@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compose.bench.crash.devices import Said
+    from edge_aggregator.journal.merger import Merge
     from edge_aggregator.ledger import Totals
     from edge_aggregator.outbox.outbox import Waiting
     from ingest.runtime.telemetry import Telemetry
@@ -26,33 +27,49 @@ SMALL: dict[str, Any] = {
     "site": "site-1",
     "gateway": "gw-1",
     "key_file": "none",
-    "window_s": 4.0,
-    "metrics": [MetricConfig(metric="m0", width_s=10.0)],
-    "allowed_lateness_s": 12.0,
-    "idle_close_s": 6.0,
-    "heartbeat_s": 4.0,
+    "window_s": 10.0,
+    "metrics": [MetricConfig(metric="m0", width_s=5.0)],
+    "allowed_lateness_s": 30.0,
+    "idle_close_s": 12.0,
+    "heartbeat_s": 15.0,
     "lease_s": 1e6,
     "max_age_s": 1e6,
     "journal_file_bytes": 64 * 1024,
     "journal_bytes": 1024 * 1024,
-    "journal_age_s": 14.0,
-    "outbox_bytes": 512 * 1024,
+    "journal_age_s": 160.0,
+    "journal_merge_s": 15.0,
+    "journal_merge_samples": 160,
 }
-"""Bounds so small that a minute of samples rotates, evicts and degrades."""
+"""Bounds so small that four minutes of samples rotate, merge and evict."""
+
+ROOMY_OUTBOX = 1024 * 1024
+BACKLOG_BYTES = 2048
 
 
 class Gateway:
     """The core of a gateway. Every call raises PowerCutError when the power goes meanwhile."""
 
-    def __init__(self, folder: Path, machine: Machine, telemetry: Telemetry) -> None:
+    def __init__(self, folder: Path, machine: Machine, telemetry: Telemetry, outbox_bytes: int) -> None:
         self._machine = machine
-        self._rooms = open_rooms(EdgeConfig(data_dir=str(folder), **SMALL), {}, CrashingStorage(machine))
+        config = EdgeConfig(data_dir=str(folder), outbox_bytes=ROOMY_OUTBOX, **SMALL)
+        self._rooms = open_rooms(config, {}, CrashingStorage(machine))
+        self.bound_outbox(outbox_bytes)
         self._core = Core(self._rooms, telemetry)
+        self._merge: Merge | None = None
 
     @property
     def totals(self) -> Totals:
         """The account."""
         return self._rooms.ledger.totals
+
+    @property
+    def outbox_bytes(self) -> int:
+        """How much waits."""
+        return self._rooms.state.outbox.bytes
+
+    def bound_outbox(self, most_bytes: int) -> None:
+        """Another bound, as a reload of the configuration sets it."""
+        self._rooms.room.configure(most_bytes=most_bytes)
 
     def commit(self, said: Sequence[Said], now: int) -> None:
         """Take messages: when this returns, they are acknowledged."""
@@ -61,19 +78,30 @@ class Gateway:
         self._machine.commits += 1
 
     def step(self) -> None:
-        """Take what was committed into the windows."""
+        """Take what was committed into the windows; what was packed beside that commit is written."""
         with self._machine.doing(Activity.COMMIT):
             self._core.step(0.0)
+        if (merge := self._merge) is not None:
+            self._merge = None
+            with self._machine.doing(Activity.MERGE):
+                self._core.end_merge(merge, merge.packed())
 
-    def flush(self, now: int) -> None:
-        """Close windows."""
-        with self._machine.doing(Activity.FLUSH):
-            self._core.flush(Moment(now, 0.0, now, cut_off=False))
+    def flush(self, now: int, activity: Activity = Activity.FLUSH) -> None:
+        """Close windows, and keep to the outbox's bound."""
+        with self._machine.doing(activity):
+            self._core.flush(Moment(now, 0.0, now, cut_off=False), merging=False)
+        with self._machine.doing(Activity.MERGE):
+            self._merge = self._merge or self._core.begin_merge(now)
 
-    def head(self) -> list[Waiting]:
-        """What is sent next."""
+    def next(self) -> list[Waiting]:
+        """What is sent next: news, then backlog in small pieces."""
         with self._machine.doing(Activity.FORWARD):
-            return self._core.head()
+            return self._core.fresh() or self._core.backlog(BACKLOG_BYTES)
+
+    def returned(self, waiting: Sequence[Waiting]) -> None:
+        """The log gave no answer."""
+        with self._machine.doing(Activity.FORWARD):
+            self._core.returned(waiting)
 
     def sent(self, waiting: Sequence[Waiting]) -> None:
         """The log has them."""

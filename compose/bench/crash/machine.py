@@ -47,6 +47,7 @@ class Machine:
         self._new: set[str] = set()
         self.commits = 0
         self.died: Phase | None = None
+        self.seen: set[Phase] = set()
 
     @contextmanager
     def doing(self, activity: Activity) -> Iterator[None]:
@@ -60,9 +61,10 @@ class Machine:
 
     def operate(self, operation: Operation, path: str = "") -> bool:
         """An operation begins; False when the power is gone."""
-        if self.died is None and self.point:
+        if self.died is None:
             phase = phase_of(self._activity, operation, path, new=path.removesuffix("-wal") in self._new)
-            if self.point.strikes(phase, self.commits):
+            self.seen.add(phase)
+            if self.point and self.point.strikes(phase, self.commits):
                 self.died = phase
         return self.died is None
 

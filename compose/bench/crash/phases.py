@@ -18,6 +18,8 @@ class Phase(StrEnum):
     STATE = "state transaction"
     ROTATION = "rotation"
     EVICTION = "eviction"
+    MERGE = "merge of blocks"
+    DEGRADATION = "degradation"  # an outbox that is full makes room
     FORWARD = "forward and remove"
     START = "start"  # files come into being, or what the last crash left is mended
     IDLE = "between operations"
@@ -29,6 +31,8 @@ class Activity(StrEnum):
     START = "start"
     COMMIT = "commit"
     FLUSH = "flush"
+    MERGE = "merge"
+    DEGRADATION = "degradation"
     FORWARD = "forward"
     IDLE = "idle"
 
@@ -46,16 +50,24 @@ class Operation(StrEnum):
     NOTHING = "nothing"
 
 
-_BY_ACTIVITY = {Activity.FLUSH: Phase.STATE, Activity.FORWARD: Phase.FORWARD, Activity.IDLE: Phase.IDLE}
+_BY_ACTIVITY = {
+    Activity.FLUSH: Phase.STATE,
+    Activity.DEGRADATION: Phase.DEGRADATION,
+    Activity.FORWARD: Phase.FORWARD,
+    Activity.IDLE: Phase.IDLE,
+}
+_WHOLE = {Activity.START: Phase.START, Activity.MERGE: Phase.MERGE}
+"""Whose every operation is of one phase."""
+_FLUSHES = (Activity.FLUSH, Activity.DEGRADATION)
 
 
 def phase_of(activity: Activity, operation: Operation, path: str, *, new: bool) -> Phase:
     """The phase of one operation; `new`: the file was created in the very call that is running."""
-    if activity is Activity.START:
-        return Phase.START
+    if activity in _WHOLE:
+        return _WHOLE[activity]
     if activity is Activity.COMMIT and (new or operation in {Operation.CREATE, Operation.SYNC_FOLDER}):
         return Phase.ROTATION
-    if activity is Activity.FLUSH and operation is Operation.UNLINK and "journal-" in path:
+    if activity in _FLUSHES and operation is Operation.UNLINK and "journal-" in path:
         return Phase.EVICTION
     if path.endswith(".db") and operation in {Operation.WRITE, Operation.SYNC, Operation.TRUNCATE}:
         return Phase.CHECKPOINT
@@ -78,6 +90,8 @@ SPREAD = {
     Phase.STATE: Spread(40, 0.9),
     Phase.ROTATION: Spread(30, 0.4),
     Phase.EVICTION: Spread(4, 0.4),
+    Phase.MERGE: Spread(8, 0.7),
+    Phase.DEGRADATION: Spread(20, 0.0),
     Phase.FORWARD: Spread(12, 0.8),
     Phase.START: Spread(40, 0.0),
     Phase.IDLE: Spread(6, 0.9),

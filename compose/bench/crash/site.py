@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from compose.bench.crash.centre import Centre
 from compose.bench.crash.disk import Loss
-from compose.bench.crash.gateway import Gateway
+from compose.bench.crash.gateway import ROOMY_OUTBOX, Gateway
 from compose.bench.crash.machine import Machine, PowerCutError
-from compose.bench.crash.phases import Activity
+from compose.bench.crash.phases import Activity, Phase
 
 if TYPE_CHECKING:
     import random
@@ -47,6 +47,8 @@ class Site:
         self._folder, self._fleet, self._chance = folder, fleet, chance
         self._files, self._telemetry, self._points = files, telemetry, list(points)
         self._lives = self._in_doubt = 0
+        self._seen: set[Phase] = set()
+        self._outbox_bytes = ROOMY_OUTBOX
         self.received = 0
         self.centre = Centre()
         self.crashes: Counter[str] = Counter()
@@ -58,9 +60,15 @@ class Site:
         """The gateway's account."""
         return self._gateway.totals
 
-    def commit(self, now: int) -> None:
-        """Devices speak, and are acknowledged."""
-        said = self._fleet.speak(now)
+    def untold(self) -> set[str]:
+        """What the story has not come to."""
+        wanted = {Phase.CHECKPOINT, Phase.ROTATION, Phase.EVICTION, Phase.MERGE} - self._seen - self._machine.seen
+        others = {"late revision": self.centre.revised, "degradation": self.centre.degraded}
+        return {phase.value for phase in wanted} | {what for what, told in others.items() if not told}
+
+    def commit(self, now: int, *, late: bool = False) -> None:
+        """Devices speak, one of them surely of what is long past if `late`, and are acknowledged."""
+        said = self._fleet.speak(now, late=late)
         self._in_doubt = sum(one.received for one in said)
         if self._survives(lambda: self._gateway.commit(said, now)):
             self.received += self._in_doubt
@@ -71,6 +79,17 @@ class Site:
     def flush(self, now: int) -> None:
         """Windows close."""
         self._survives(lambda: self._gateway.flush(now))
+
+    def squeeze(self, now: int, part: float) -> None:
+        """Windows close while the outbox may hold but a part of what waits in it: what is old becomes coarser."""
+        self._bound_outbox(int(self._gateway.outbox_bytes * part))
+        while not self._survives(lambda: self._gateway.flush(now, Activity.DEGRADATION)):
+            pass
+        self._bound_outbox(ROOMY_OUTBOX)
+
+    def _bound_outbox(self, most_bytes: int) -> None:
+        self._outbox_bytes = most_bytes
+        self._gateway.bound_outbox(most_bytes)
 
     def forward(self) -> None:
         """What waits is sent, as long as the link is good."""
@@ -92,9 +111,10 @@ class Site:
         shutil.rmtree(self._folder)
 
     def _send(self) -> None:
-        while waiting := self._gateway.head():
+        while waiting := self._gateway.next():
             self.centre.append(one.record for one in waiting)
             if self._chance.random() < LATE_ANSWER:
+                self._gateway.returned(waiting)
                 return
             self._gateway.sent(waiting)
 
@@ -108,6 +128,7 @@ class Site:
 
     def _restart(self) -> None:
         while self._machine.died is not None:
+            self._seen |= self._machine.seen
             self.crashes[self._machine.died.value] += 1
             self._gateway.close()
             loss = Loss(self._chance.choice(KEPT), self._chance.choice(SECTORS))
@@ -121,7 +142,7 @@ class Site:
         self._machine = Machine(folder, files, self._points.pop(0) if self._points else None)
         self._files.machine = self._machine
         with self._machine.doing(Activity.START):
-            self._gateway = Gateway(folder / "edge", self._machine, self._telemetry)
+            self._gateway = Gateway(folder / "edge", self._machine, self._telemetry, self._outbox_bytes)
 
     def _check_received(self) -> None:
         # A commit that was under way is there as a whole or not at all.

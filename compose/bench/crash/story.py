@@ -1,4 +1,4 @@
-"""One seed's story: a minute of samples with late ones among them, a link that goes and comes, power that goes and comes."""
+"""One seed's story: four minutes of samples, late ones among them, a link that goes and comes, power that goes and comes."""
 
 from __future__ import annotations
 
@@ -19,21 +19,30 @@ if TYPE_CHECKING:
     from compose.bench.crash.phases import CrashPoint
     from ingest.runtime.telemetry import Telemetry
 
-T0 = 1_700_000_000_000
+CELL_ENDS = 1_700_000_400_000
+"""Where a cell of edge_aggregator.outbox.cells ends (ms): the story begins before it."""
 COMMITS = 52
-STEP_MS = 1000
+STEP_MS = 5000
 SETTLE_MS = 60_000
 DEVICES, METRICS = 3, 7
-OUTAGE = (10, 24)
-"""How many commits the link is away, from and below."""
+CELL = (13, 19, 25)
+"""How many commits of the cell there are, from a half minute's beginning on. The link is away from the first one on."""
+PRESSED_AFTER = (7, 10)
+"""So many commits after the cell the outbox is full: nothing late comes for the cell any more, so that all of it counts."""
+LINK_COMES = (1, 6)
+LATE_AFTER = (4, 8)
+"""So many commits after the link came a sample is surely late."""
+PART = (0.9, 0.99)
+"""Which part of what waits the outbox may hold then."""
 FLUSHES = 0.5
 SECOND_CRASH = 0.3
 
 
 class Outcome(NamedTuple):
-    """What a seed came to; `crashes` by phase; `acknowledged` counts samples, each once."""
+    """What a seed came to; `crashes` by phase; `acknowledged` counts samples, each once; `untold`: see Site."""
 
     seed: int
+    untold: set[str]
     acknowledged: int
     crashes: Counter[str]
     judgement: Judgement
@@ -42,26 +51,28 @@ class Outcome(NamedTuple):
 def tell(seed: int, folder: Path, files: CrashingFiles, telemetry: Telemetry) -> Outcome:
     """Run one seed in `folder`, which is gone at the end. Pure but for the scratch files: a seed always ends alike."""
     chance = random.Random(seed)
-    fleet = Fleet(chance, devices=DEVICES, metrics=METRICS)
+    random.seed(seed)  # the ids of traces, of which records have one each
+    cell = chance.choice(CELL)
+    fleet = Fleet(chance, devices=DEVICES, metrics=METRICS, earliest=CELL_ENDS - (cell - 1) * STEP_MS)
     points = _points(seed, chance)
     site = Site(folder, fleet=fleet, chance=chance, files=files, telemetry=telemetry, points=points)
     try:
-        _live(site, chance)
+        _live(site, chance, cell)
     except StorageFailedError as error:  # a gateway that does not start again has lost everything
         acknowledged = sum(map(len, fleet.everything().values()))
-        return Outcome(seed, acknowledged, site.crashes, Judgement(acknowledged, 0, 1, 0, [f"does not go on: {error}"]))
+        judgement = Judgement(acknowledged, 0, 1, 0, [f"does not go on: {error}"])
+        return Outcome(seed, site.untold(), acknowledged, site.crashes, judgement)
     samples = fleet.everything()
     judgement = judge(samples, site.received, site.centre, site.totals)
     site.close()
     judgement.complaints.extend(site.complaints)
     mismatches = judgement.ledger_mismatches + len(site.complaints)
-    return Outcome(
-        seed, sum(map(len, samples.values())), site.crashes, judgement._replace(ledger_mismatches=mismatches)
-    )
+    judgement = judgement._replace(ledger_mismatches=mismatches)
+    return Outcome(seed, site.untold(), sum(map(len, samples.values())), site.crashes, judgement)
 
 
-def _live(site: Site, chance: random.Random) -> None:
-    now = _a_minute(site, chance)
+def _live(site: Site, chance: random.Random, cell: int) -> None:
+    now = _four_minutes(site, chance, cell)
     if not site.crashes:
         site.cut_power()
     site.disarm()
@@ -76,15 +87,17 @@ def _points(seed: int, chance: random.Random) -> list[CrashPoint]:
     return [choose(phase, COMMITS, chance) for phase in phases]
 
 
-def _a_minute(site: Site, chance: random.Random) -> int:
-    began = chance.randrange(4, COMMITS - OUTAGE[1])
-    outage = range(began, began + chance.randrange(*OUTAGE))
+def _four_minutes(site: Site, chance: random.Random, cell: int) -> int:
+    pressed = cell + chance.randrange(*PRESSED_AFTER)
+    link_comes = pressed + chance.randrange(*LINK_COMES)
     for number in range(1, COMMITS + 1):
-        now = T0 + number * STEP_MS
-        site.commit(now)
-        if chance.random() < FLUSHES:
+        now = CELL_ENDS + (number - cell) * STEP_MS
+        site.commit(now, late=number - link_comes in LATE_AFTER)
+        if number == pressed:
+            site.squeeze(now, chance.uniform(*PART))
+        elif chance.random() < FLUSHES:
             site.flush(now)
-        if number not in outage:
+        if number >= link_comes:
             site.forward()
     return now
 
