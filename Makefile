@@ -47,7 +47,14 @@ bench: $(READY) ## How fast the single rooms are on this machine
 	$(BIN)/python -m tests.bench.rooms
 
 prove: $(READY) ## The long proofs: the fault and property tests with many more seeds (hours)
-	TIDEGATE_PROVE_ROUNDS=200 TIDEGATE_EDGE_KILLS=200 TIDEGATE_CRASH_SEEDS=10000 TIDEGATE_LINK_SEEDS=20 $(BIN)/pytest -q tests/faults tests/property --hypothesis-profile=prove --timeout=0
+	@echo "1 of 4: 10,000 power cuts (an hour on two cores)"
+	$(BIN)/tidegate bench crash --seeds 10000 --json
+	@echo "2 of 4: 200 kills of the gateway under load (an hour)"
+	TIDEGATE_EDGE_KILLS=200 $(BIN)/pytest -q --timeout=0 tests/faults/test_edge_kill.py
+	@echo "3 of 4: bad links, clocks, disks, the other processes, and rules broken on purpose"
+	TIDEGATE_PROVE_ROUNDS=200 TIDEGATE_LINK_SEEDS=20 $(BIN)/pytest -v --timeout=0 --ignore=tests/faults/test_edge_kill.py tests/faults
+	@echo "4 of 4: the property tests, with many more examples"
+	TIDEGATE_PROVE_ROUNDS=200 $(BIN)/pytest -v --timeout=0 --hypothesis-profile=prove tests/property
 
 mutants: $(READY) ## Break the edge's rules on purpose: the oracle must notice each one
 	$(BIN)/pytest -q tests/faults/test_mutants.py

@@ -1,6 +1,6 @@
 """Power goes at chosen operations on a gateway's disk: what was acknowledged is counted once, and the account balances.
 
-`TIDEGATE_CRASH_SEEDS` says how many stories (`make prove` asks for 10,000; `tidegate bench crash` is the same).
+`TIDEGATE_CRASH_SEEDS` says how many stories; `tidegate bench crash` is the same, and `make prove` asks it for 10,000.
 """
 
 from __future__ import annotations
