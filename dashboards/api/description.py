@@ -8,10 +8,12 @@ import msgspec
 from litestar.exceptions import NotFoundException
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from dashboards.api.kayenta import JudgeRequest
 from dashboards.api.plans import NewRollout
 from dashboards.api.problems import PROBLEM, Problem
 from dashboards.api.pull_writer import NewPull
 from dashboards.api.routes.flagger_routes import Hook
+from dashboards.api.routes.kayenta_routes import CanaryRequest
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -23,6 +25,8 @@ _JSON_BODIES: dict[str, type[msgspec.Struct]] = {
     "/flagger/confirm": Hook,
     "/flagger/rollback": Hook,
     "/flagger/event": Hook,
+    "/judge": JudgeRequest,
+    "/canary/{config}": CanaryRequest,
 }
 _QUERY_FORM = {"type": "object", "properties": {"query": {"type": "string"}, "time": {"type": "string"}}}
 

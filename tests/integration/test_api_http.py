@@ -301,6 +301,50 @@ async def test_flagger_opens_holds_and_rolls_back(
         assert unknown.status_code == 403, "who is unknown is held, never rolled back"
 
 
+@pytest.mark.parametrize(("outcome", "score"), [(Outcome.PASS, 100), (Outcome.FAIL, 0), (Outcome.INCONCLUSIVE, 85)])
+async def test_who_asks_kayenta_is_answered_by_the_gate(centre: Centre, outcome: Outcome, score: float) -> None:
+    await centre.put(plan_record(), verdict_record(outcome=outcome))
+    await centre.eventually("/v1/gates/fw-2.3.0", lambda answer: answer["data"]["reason"] == "because")
+    async with centre.client() as client:
+        query = {"application": "a", "configurationAccountName": "c"}
+        configs = (await client.get("/canaryConfig", params=query)).json()
+        assert configs == [{"id": "fw-2.3.0", "name": "fw-2.3.0"}]
+        asked = {
+            "scopes": {"default": {"controlScope": {}, "experimentScope": {}}},
+            "thresholds": {"pass": 95, "marginal": 75},
+        }
+        started = await client.post("/canary/fw-2.3.0", json=asked, params=query)
+        answer = (await client.get(f"/canary/{started.json()['canaryExecutionId']}")).json()
+        assert answer["complete"] is True
+        assert answer["result"]["judgeResult"]["score"]["score"] == score
+        assert (await client.post("/canary/strange", json=asked)).status_code == 404
+        assert (await client.get("/canary/fw-2.3.0")).status_code == 400
+
+
+async def test_kayentas_remote_judge_is_answered(centre: Centre) -> None:
+    pair = {"name": "errors", "id": "1", "tags": None, "values": {"control": [0, 0, None, "NaN"], "experiment": [0, 0]}}
+    async with centre.client() as client:
+        answer = await client.post("/judge", json={"canaryConfig": {"metrics": None}, "metricSetPairList": [pair]})
+        assert answer.status_code == 200
+        assert answer.json()["results"][0]["classification"] == "Pass"
+        bad = await client.post("/judge", content=b'{"metricSetPairList": 3}')
+        assert bad.json()["type"].endswith("bad-analysis")
+
+
+async def test_a_long_poll_is_answered_as_soon_as_the_gate_has_decided(centre: Centre) -> None:
+    await centre.put(plan_record(), verdict_record(outcome=Outcome.INCONCLUSIVE))
+    await centre.eventually("/v1/gates/fw-2.3.0", lambda answer: answer["data"]["reason"] == "because")
+    async with centre.client() as client:
+        at_once = await client.get("/v1/gates/fw-2.3.0", params={"wait": 0.05})
+        assert at_once.json()["data"]["verdict"] == "inconclusive"
+        waiting = asyncio.create_task(client.get("/v1/gates/fw-2.3.0", params={"wait": 60}, timeout=90))
+        await asyncio.sleep(0.05)
+        await centre.put(verdict_record(outcome=Outcome.PASS, at=NOW + 1))
+        assert (await waiting).json()["data"]["verdict"] == "pass"
+        assert (await client.get("/v1/gates/fw-2.3.0", params={"wait": 61})).status_code == 400
+        assert (await client.get("/v1/gates/unknown", params={"wait": 1})).status_code == 404
+
+
 async def test_series_come_from_the_store_of_ones_own_tenant(centre: Centre) -> None:
     rows = [Row("pump-1", "heap", start=T0 + index * 10_000, values=(float(index), 2.0)) for index in range(5)]
     for tenant in ("acme", "other"):
