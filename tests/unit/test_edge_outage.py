@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edge_aggregator.config import MetricConfig
 from edge_aggregator.forward import Forwarder, Signer
 from edge_aggregator.outbox import outbox as outbox_room
 from edge_aggregator.outbox.outbox import Kind, Tried
@@ -102,6 +103,47 @@ def test_what_cannot_become_coarser_is_dropped_the_oldest_first_and_counted(tmp_
     waiting, replaced, gone = seqs(bench)
     assert sorted([*waiting, *replaced, *gone]) == list(range(1, bench.rooms.ledger.head.seq + 1))
     assert gone
+    bench.close()
+
+
+def every_ten_seconds(bench: Bench, first: int, last: int) -> None:
+    """A sample of each series and a flush at [first, last) in units of ten seconds."""
+    for at in range(T0 + first * 10_000, T0 + last * 10_000, 10_000):
+        bench.take([message(Sample("d", f"m{m}", at, float(m))) for m in range(SERIES)], at)
+        bench.flush(at)
+
+
+def squeeze(bench: Bench, at: int) -> None:
+    """The outbox may hold three quarters of what waits."""
+    bench.rooms.room.configure(most_bytes=bench.rooms.state.outbox.bytes * 3 // 4)
+    bench.take([message(Sample("d", "m0", at, 0.0))], at)
+    bench.flush(at)
+
+
+def test_windows_of_several_widths_become_coarser_together(tmp_path: Path) -> None:
+    # Half a minute after the beginning there is a record of the narrow windows alone: it must not decide for all.
+    config = edge_config(tmp_path, heartbeat_s=10**6, metrics=[MetricConfig(metric="m0", width_s=5.0)])
+    bench = Bench(config)
+    first = T0 + 40_000  # the beginning of a cell's minute
+    for at in range(first, first + 5 * MINUTE_MS, 5_000):
+        bench.take([message(Sample("d", f"m{m}", at, float(m))) for m in range(SERIES)], at)
+        bench.flush(at)
+    squeeze(bench, first + 5 * MINUTE_MS)
+    assert {30_000, 60_000} <= set(widths_in_time(bench.batches()))
+    assert bench.rooms.ledger.totals.dropped == {}
+    bench.close()
+
+
+def test_what_stays_of_a_cell_lets_the_next_cell_become_coarser(tmp_path: Path) -> None:
+    bench = Bench(edge_config(tmp_path, heartbeat_s=10**6))
+    every_ten_seconds(bench, 0, 41)  # a cell ends 400 s after T0: all of it has been sent
+    while waiting := bench.core.head():
+        bench.core.sent(waiting)
+    bench.take([message(Sample("d", "m0", T0 + 395_000, 1.0))], T0 + 400_000)  # late, in one record with what is new
+    every_ten_seconds(bench, 41, 65)
+    squeeze(bench, T0 + 650_000)
+    assert 60_000 in widths_in_time(bench.batches())
+    assert bench.rooms.ledger.totals.dropped == {}
     bench.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections import Counter
@@ -67,7 +68,7 @@ def run(seeds: Sequence[int], workers: int) -> Iterator[Outcome]:
         for seed in seeds:
             yield from _tell_all([seed])
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_quietly) as pool:
         for outcomes in pool.map(_tell_all, chunks):
             yield from outcomes
 
@@ -117,6 +118,12 @@ def _prepare() -> None:
     # SQLite knows a file system by its name, in the whole process.
     if not _tools:
         _tools.append(_Tools(CrashingFiles(), Telemetry("crash")))
+
+
+def _prepare_quietly() -> None:
+    # Ten thousand gateways have much to tell; who wants to hear one asks for its seed.
+    logging.disable(logging.WARNING)
+    _prepare()
 
 
 def _scratch() -> str | None:
