@@ -40,6 +40,8 @@ async def feeding(load: Load, stand: Stand, site: str) -> AsyncIterator[Process]
         rate=load.rate,
         seconds=load.seconds,
         in_flight=min(load.in_flight, 1_000) if load.through_broker else load.in_flight,
+        introductions=load.introductions,
+        only_311=load.only_311,
         host=mqtt.host,
         port=mqtt.port if load.through_broker else 0,
         username=mqtt.device_username if load.through_broker else "",

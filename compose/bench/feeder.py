@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 _READ = 64 * 1024
+_UNSUPPORTED = 0x84  # "unsupported protocol version"
 _ANSWERS = {Kind.PINGREQ: b"\xd0\0"}
 
 
 class Guest:
     """One connection to the feeder as a broker."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
+    def __init__(self, sock: socket.socket, *, only_311: bool) -> None:
+        self.sock, self._only_311 = sock, only_311
         self.version, self.in_flight = Version.V311, 65_535
         self.subscribed = False
         self._rest = b""
@@ -56,7 +57,8 @@ class Guest:
             connect = Connect.decode(body)
             self.version = connect.version
             self.in_flight = number(connect.properties, Property.RECEIVE_MAXIMUM, self.in_flight)
-            self.sock.sendall(Connack().encode(self.version))
+            refused = self._only_311 and self.version is Version.V5
+            self.sock.sendall(Connack(reason=_UNSUPPORTED if refused else 0).encode(self.version))
         elif kind is Kind.SUBSCRIBE:
             asked = Subscribe.decode(body, self.version)
             granted = bytes(min(qos, 1) for _, qos in asked.filters)
@@ -71,34 +73,43 @@ def as_broker(plan: FeedPlan) -> None:
     with socket.create_server((plan.host, plan.port)) as server:
         _say({"port": server.getsockname()[1]})
         guests: dict[socket.socket, Guest] = {}
-        fed = _subscriber(server, guests)
+        fed = _subscriber(server, guests, plan)
         reel = Reel(plan.site, plan.devices, plan.frames, plan.seed, extra=int(fed.version is Version.V5))
-        _say({"ready": True})
-        while not select.select([sys.stdin], [], [], 0)[0]:
-            _serve(server, guests, 0.05)
-        sys.stdin.readline()
         others = {sock: guest for sock, guest in guests.items() if guest is not fed}
-        pump = Pump(fed.sock, reel, plan, min(plan.in_flight, fed.in_flight), lambda: _serve(server, others, 0))
+        pump = Pump(fed.sock, reel, plan, min(plan.in_flight, fed.in_flight), lambda: _serve(server, others, 0, plan))
+        pump.introduce()
+        _say({"ready": True})
+        _wait(server, fed, others, plan)
         _say(msgspec.to_builtins(pump.run()))
-        fed.sock.setblocking(True)
-        while not select.select([sys.stdin], [], [], 0)[0]:  # its end: until then somebody may still ping
-            _serve(server, guests, 0.05)
+        _wait(server, fed, others, plan)  # its end: until then somebody may still ping
 
 
-def _subscriber(server: socket.socket, guests: dict[socket.socket, Guest]) -> Guest:
+def _wait(server: socket.socket, fed: Guest, others: dict[socket.socket, Guest], plan: FeedPlan) -> None:
+    # For a line on standard input, or its end.
+    fed.sock.setblocking(True)
+    guests = {fed.sock: fed, **others}
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        _serve(server, guests, 0.05, plan)
+    sys.stdin.readline()
+    guests.pop(fed.sock, None)
+    others.clear()
+    others.update(guests)
+
+
+def _subscriber(server: socket.socket, guests: dict[socket.socket, Guest], plan: FeedPlan) -> Guest:
     while True:
-        _serve(server, guests, 0.5)
+        _serve(server, guests, 0.5, plan)
         for guest in guests.values():
             if guest.subscribed:
                 return guest
 
 
-def _serve(server: socket.socket, guests: dict[socket.socket, Guest], seconds: float) -> None:
+def _serve(server: socket.socket, guests: dict[socket.socket, Guest], seconds: float, plan: FeedPlan) -> None:
     for ready in select.select([server, *guests], [], [], seconds)[0]:
         if ready is server:
             sock, _ = server.accept()
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            guests[sock] = Guest(sock)
+            guests[sock] = Guest(sock, only_311=plan.only_311)
         elif not guests[ready].hear():
             guests.pop(ready).sock.close()
 

@@ -29,6 +29,8 @@ class Load:
     core: int | None = None
     through_broker: bool = False
     rest_s: float = 0.0
+    introductions: int = 0
+    only_311: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ _SLICE = 2_000
 _READ = 256 * 1024
 _PACE_S = 0.001
 _LOOK_S = 1.0
+_INTRODUCTION_S, _INTRODUCED_PER_S = 60.0, 5_000
 _PUBACK = 0x4002
 _PINGREQ, _PINGRESP = 0xC0, b"\xd0\0"
 
@@ -43,8 +44,18 @@ class Pump:
         self._pending = memoryview(b"")
         self._rest = b""
         self._waits: list[NDArray[np.float64]] = []
-        self._sent = self._acked = 0
+        self._sent = self._acked = self._before = 0
         self._open = True
+
+    def introduce(self) -> None:
+        """Let every device say its `introductions`, and wait until they are acknowledged: they are not measured."""
+        self._sock.setblocking(False)
+        begun, wanted = time.monotonic(), self._plan.introductions * self._plan.devices
+        while self._open and self._acked < wanted and time.monotonic() < begun + _INTRODUCTION_S:
+            self._offer(min(int((time.monotonic() - begun) * _INTRODUCED_PER_S), wanted) - self._sent)
+            self._turn()
+        self._before = self._sent
+        self._waits.clear()
 
     def run(self) -> FeedReport:
         """Feed, then wait for what is still to be acknowledged."""
@@ -52,7 +63,7 @@ class Pump:
         cpu, begun = time.process_time(), time.monotonic()
         ends = begun + self._plan.seconds
         while self._open and (now := time.monotonic()) < ends:
-            self._offer(now - begun)
+            self._offer(int((now - begun) * self._plan.rate) - self._measured() if self._plan.rate else _SLICE)
             self._turn()
             if now > self._looked + _LOOK_S:
                 self._looked = now
@@ -64,11 +75,13 @@ class Pump:
             self._turn()
         return self._report(stopped - begun, time.monotonic() - stopped, in_time, time.process_time() - cpu)
 
-    def _offer(self, passed: float) -> None:
+    def _measured(self) -> int:
+        return self._sent - self._before
+
+    def _offer(self, due: int) -> None:
         if self._pending:
             return
         room = self._in_flight - (self._sent - self._acked)
-        due = int(passed * self._plan.rate) - self._sent if self._plan.rate else _SLICE
         wanted = min(due, room, _SLICE)
         if wanted > 0:
             packet_id = self._sent % MOST_PACKET_ID + 1
@@ -120,9 +133,10 @@ class Pump:
         waits = np.concatenate([np.zeros(0), *self._waits]) * 1000
         median, late, worst = np.percentile(waits, (50, 99, 100)).tolist() if len(waits) else (-1.0,) * 3
         return FeedReport(
-            sent=self._sent,
-            acked=self._acked,
-            acked_in_time=in_time,
+            sent=self._measured(),
+            introduced=self._before,
+            acked=self._acked - self._before,
+            acked_in_time=in_time - self._before,
             seconds=seconds,
             drained_s=drained_s,
             ack_p50_ms=median,

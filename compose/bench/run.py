@@ -29,7 +29,7 @@ _SETTLE_S = 1.5
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run gave. `cpu_s` from the first message until the last window was in Kafka."""
+    """What one run gave. `cpu_s` from the first message after the introductions until the last window was in Kafka."""
 
     sent: int
     counted: int
@@ -78,12 +78,13 @@ async def _measure(count: SampleCount, process: psutil.Process, feeder: Process,
         await asyncio.sleep(_SETTLE_S + (2 * _SETTLE_S if load.through_broker else 0))
         wire, cpu = segment_bytes(stand.kafka_data), _cpu(process)
         report = msgspec.convert(await begin(feeder, load.seconds + 120), FeedReport)
-        await count.until(report.sent * PER_MESSAGE, 3 * load.window_s + 5)
+        expected = (report.sent + report.introduced) * PER_MESSAGE
+        await count.until(expected, 3 * load.window_s + 5)
         spent, wire = _cpu(process) - cpu, segment_bytes(stand.kafka_data) - wire
         return Figures(
             sent=report.sent,
-            counted=count.total,
-            lossless=count.total == report.sent * PER_MESSAGE == report.acked * PER_MESSAGE,
+            counted=count.total - report.introduced * PER_MESSAGE,
+            lossless=count.total == expected and report.acked == report.sent,
             cpu_s=spent,
             rest_cpu_percent=await _resting(process, load.rest_s),
             rss_mib=memory.most,

@@ -18,7 +18,7 @@ from edge_aggregator.receive.mqtt.topic_cache import TopicCache
 from edge_aggregator.receive.mqtt.wire import Version
 
 NOW = 1_790_000_000_000
-QUICK_ROWS = ["--quick", "--runs", "1", "--only", "speed", "--only", "ack", "--only", "bytes"]
+QUICK_ROWS = ["--quick", "--runs", "1", "--only", "speed", "--only", "ack", "--only", "stock", "--only", "bytes"]
 
 
 @pytest.mark.servers
@@ -27,7 +27,13 @@ def test_a_quick_run_measures_and_loses_nothing(tmp_path: Path):
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["lossless"] is True
-    for key in ("messages_per_cpu_second", "ack_p99_ms", "wire_bytes_per_sample", "journal_bytes_per_sample"):
+    for key in (
+        "messages_per_cpu_second",
+        "ack_p99_ms",
+        "stock_messages_per_second",
+        "wire_bytes_per_sample",
+        "journal_bytes_per_sample",
+    ):
         assert figures[key] >= 0, key
     assert figures["filesystem"] not in ("tmpfs", "ramfs")
     assert not list(tmp_path.iterdir()), "a bench leaves nothing behind"
