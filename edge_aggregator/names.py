@@ -13,7 +13,7 @@ from edge_aggregator.quotas.places import Places
 from edge_aggregator.resolution.past_widths import PastWidths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -65,6 +65,7 @@ class SeriesRow(NamedTuple):
 
 _UNKNOWN, _NO_METRIC = SeriesName(0, ""), MetricName("")
 _MOST_FACTS = 4096
+_ROWS_AT_ONCE = 1024
 _MOST_IDS = 1 << 22  # a window's key has room for no more
 
 
@@ -250,11 +251,13 @@ class Names:
         width, next_width, switch = (int(self.columns[name][series]) for name in ("width", "next_width", "switch"))
         return SeriesRow(series, self.series[series], width, next_width, switch)
 
-    def rows(self, series: Sequence[int]) -> list[SeriesRow]:
+    def rows(self, series: Sequence[int]) -> Iterator[SeriesRow]:
         """`row` of each of these that names something."""
-        columns = [self.columns[name][series].tolist() for name in ("width", "next_width", "switch")] if series else []
-        named = zip(series, [self.series[number] for number in series], *columns, strict=True)
-        return [SeriesRow(*row) for row in named if row[1] != _UNKNOWN]
+        for first in range(0, len(series), _ROWS_AT_ONCE):
+            some = series[first : first + _ROWS_AT_ONCE]
+            columns = [self.columns[name][some].tolist() for name in ("width", "next_width", "switch")]
+            named = zip(some, [self.series[number] for number in some], *columns, strict=True)
+            yield from (SeriesRow(*row) for row in named if row[1] != _UNKNOWN)
 
     def starts(self, series: NDArray[np.int64], ts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Start and width (ms) of the window of each sample, shape (n,) each; windows are aligned to the epoch."""

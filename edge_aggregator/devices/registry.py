@@ -97,7 +97,8 @@ class Registry:
 
     def states(self) -> Counter[str]:
         """How many devices are in each state."""
-        return Counter(record.state.value for record in self.records.values())
+        found = Counter([record.state for record in self.records.values()])
+        return Counter({state.value: devices for state, devices in found.items()})
 
     def take_changed(self) -> list[tuple[int, bytes]]:
         """Records that changed since the last call, encoded."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edge_aggregator.windows.corrections import corrections
 from edge_aggregator.windows.emissions import final, partial
 from edge_aggregator.windows.past import Past
-from edge_aggregator.windows.rollups import Settled, joined
+from edge_aggregator.windows.rollups import Settled, joined, no_rollups
 
 if TYPE_CHECKING:
     from edge_aggregator.windows.recompute import Ground
@@ -19,9 +19,15 @@ __all__ = ["Past", "settle"]
 def settle(closing: Closing, ground: Ground, past: Past) -> Settled:
     """Everything that closes now, what late samples change, and what is shown before it ends."""
     # What closes now goes on from what came before it: corrections are first.
-    parts = [corrections(closing, ground, past), final(closing.final, ground, past)]
+    parts = []
+    if len(closing.late.late):
+        parts.append(corrections(closing, ground, past))
+    if len(closing.final.stage):
+        parts.append(final(closing.final, ground, past))
     if len(closing.partial.stage):
         parts.append(partial(closing.partial, ground, past))
+    if not parts:
+        return Settled(no_rollups())
     return Settled(
         joined([part.rollups for part in parts]).sorted(),
         sum(part.duplicate for part in parts),
