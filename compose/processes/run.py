@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import logging
 from contextlib import AsyncExitStack
@@ -87,6 +89,20 @@ def _collect_rarely() -> None:
     gc.set_threshold(_MOST_YOUNG, 20, 20)
 
 
+_LARGE_BYTES = 1024 * 1024
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+"""Parameters of glibc's mallopt(3)."""
+
+
+def _give_memory_back() -> None:
+    # When a hundred thousand windows close at once, arrays of megabytes live for a moment. glibc learns from the first
+    # of them to keep the place of the next ones; a gateway of little memory wants it back.
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+        libc.mallopt(_ARENA_MAX, 2)
+
+
 async def run_edge(config: EdgeProcess, path: Path) -> None:
     """The edge aggregator of one site; its configuration came from `path`, and is read again on SIGHUP."""
     from compose.processes.reload import ReloadService  # noqa: PLC0415 - the other processes do without it
@@ -100,6 +116,7 @@ async def run_edge(config: EdgeProcess, path: Path) -> None:
     edge = build_edge(config.edge, clock=has.clock, log=log, health=has.health, telemetry=has.telemetry)
     listeners = [receiver for receiver in edge.receivers if isinstance(receiver, MqttListener)]
     _collect_rarely()
+    _give_memory_back()
     await has.run(
         [edge, observe, ReloadService(path, config, edge, has.telemetry)],
         started=[observe.started, *(listener.listening for listener in listeners)],
