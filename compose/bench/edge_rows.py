@@ -43,13 +43,13 @@ class Sizing:
 
 
 WHOLE = Sizing(
-    speed=Load(devices=1_000, rate=20_000, seconds=20, introductions=5),
+    speed=Load(devices=1_000, rate=20_000, seconds=18, introductions=5),
     burst=Load(devices=1_000, rate=0, seconds=8, core=0, introductions=5),
-    steady_s=20,
-    memory=Load(devices=10_000, rate=10_000, seconds=30, frames=30),
-    ack=Load(devices=1_000, rate=5_000, seconds=15, introductions=5),
+    steady_s=15,
+    memory=Load(devices=10_000, rate=10_000, seconds=25, frames=25),
+    ack=Load(devices=1_000, rate=5_000, seconds=12, introductions=5),
     stock=Load(devices=1_000, rate=0, seconds=10, introductions=5, in_flight=20, only_311=True),
-    idle=Load(devices=1_000, rate=1_000, seconds=2, rest_s=20),
+    idle=Load(devices=1_000, rate=1_000, seconds=2, rest_s=15),
     size_devices=1_000,
     size_seconds=1_000,
 )
