@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +13,11 @@ import msgspec
 
 from compose.cli.access import Api, ApiError, api_options
 from compose.cli.ending import refuse
+from compose.cli.explain import explain_command
 from compose.cli.judge import judge_command
+from compose.cli.plan import plan_command
+from compose.cli.plan_file import read_plan_file
+from compose.cli.power import power
 from compose.cli.replay import replay
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -38,17 +41,17 @@ def rollout(context: click.Context, address: str, token_file: Path | None) -> No
 
 
 rollout.add_command(replay)
-rollout.add_command(judge_command)
+for command in (judge_command, explain_command, plan_command, power):
+    rollout.add_command(command)
 
 
 @rollout.command()
 @click.argument("plan", type=click.Path(path_type=Path, dir_okay=False))
 @click.pass_obj
 def start(api: Api, plan: Path) -> None:
-    """Begin the rollout that PLAN (TOML or JSON) describes."""
+    """Begin the rollout that PLAN (TOML, JSON or YAML) describes."""
     try:
-        text = plan.read_text()
-        body = msgspec.json.decode(text) if plan.suffix == ".json" else tomllib.loads(text)
+        body = read_plan_file(plan)
     except (OSError, ValueError) as error:
         refuse(f"{plan}: {error}")
     click.echo(msgspec.json.encode(api.ask("POST", "/v1/rollouts", body)["data"]).decode())
