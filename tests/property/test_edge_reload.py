@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_aggregator.config import MetricConfig
@@ -60,8 +60,18 @@ acts = st.lists(
 )
 
 
+# a width for the metric, then a late sample of a window that was emitted in the old width
+LATE_AFTER_ANOTHER_WIDTH = [
+    Act([Sample("a", "m", T0 + 50_847, 0.1)], {"window_s": 1.0, "allowed_lateness_s": 15.0}, flush=True, restart=True),
+    Act([Sample("a", "m", T0 + 60_817, 0.1)], None, flush=True, restart=True),
+    Act([], {"window_s": 1.0, "metrics": [MetricConfig(metric="m", width_s=3.0, quantiles=True)]}, False, False),
+    Act([Sample("a", "m", T0 + 50_847, 0.2)], None, flush=False, restart=False),
+]
+
+
 @settings(max_examples=25, deadline=None)
 @given(acts)
+@example(LATE_AFTER_ANOTHER_WIDTH)
 def test_no_window_is_lost_and_none_overlaps(story: list[Act]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         fixed: dict[str, Any] = {"heartbeat_s": 3600.0, "idle_close_s": 5.0}
