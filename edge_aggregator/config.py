@@ -11,7 +11,7 @@ from edge_aggregator.receive.config import BrokerConfig, ListenerConfig
 from edge_aggregator.recorder.config import RecorderConfig
 from edge_aggregator.resolution.config import AdaptiveConfig
 from edge_aggregator.rules.config import AlarmsConfig, RuleConfig, check_rules
-from ingest.contract.topics import is_name
+from ingest.contract.topics import MQTT_ROOT, is_name
 
 _MIB = 1024 * 1024
 _DAY_S = 86_400.0
@@ -128,14 +128,30 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("both broker and listener are given: a gateway reads from one of them, remove the other")
         if self.listener and self.listener.site != self.site:
             raise ValueError(f"listener.site is {self.listener.site!r}, expected the gateway's own {self.site!r}")
-
+        for topic in self.broker.topics if self.broker else ():
+            self._check_site_of(topic)
         if self.journal_key_file and self.journal_key_env:
             raise ValueError("both journal_key_file and journal_key_env are given: keep the keys in one place")
+
+    def _check_site_of(self, topic: str) -> None:
+        levels = topic.split("/")
+        if levels[:2] == MQTT_ROOT.split("/") and levels[2:3] not in ([self.site], ["+"], ["#"]):
+            raise ValueError(
+                f"broker.topics has {topic!r}, but site is {self.site!r}: all of it would be rejected; name one of them anew"
+            )
+
+    def _check_adaptive(self) -> None:
+        check_width("adaptive.width_s", self.adaptive.width_s)
+        widest = max([self.window_s, *(metric.width_s for metric in self.metrics)])
+        if self.adaptive.width_s >= widest:
+            raise ValueError(
+                f"adaptive.width_s is {self.adaptive.width_s}, expected less than the usual width of windows, {widest}"
+            )
 
     def _check_times(self) -> None:
         check_width("window_s", self.window_s)
         if self.adaptive.width_s:
-            check_width("adaptive.width_s", self.adaptive.width_s)
+            self._check_adaptive()
         for metric in self.metrics:
             if metric.quiet_s and metric.quiet_s % (metric.width_s or self.window_s):
                 raise ValueError(

@@ -9,6 +9,7 @@ import pytest
 
 from edge_aggregator.config import EdgeConfig, MetricConfig
 from edge_aggregator.receive.config import BrokerConfig, ListenerConfig
+from edge_aggregator.resolution.config import AdaptiveConfig
 from edge_aggregator.widths import Widths
 from ingest.runtime.config import ConfigError, parse_config
 from tests.edge_bench import edge_config
@@ -32,6 +33,8 @@ BROKER = BrokerConfig(client_id="gw-1", topics=["tidegate/v1/site-1/#"])
         ({"max_payload_bytes": 0}, "max_payload_bytes is 0"),
         ({"max_series": 1 << 30}, "max_series is 1073741824"),
         ({"max_devices": 0}, "max_devices is 0"),
+        ({"adaptive": AdaptiveConfig(width_s=10.0)}, "expected less than the usual width of windows, 10.0"),
+        ({"site": "south", "broker": BROKER}, "broker.topics has 'tidegate/v1/site-1/#', but site is 'south'"),
     ],
 )
 def test_what_cannot_work_is_refused(changes: dict[str, Any], told: str) -> None:

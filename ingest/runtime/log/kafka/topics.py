@@ -52,7 +52,7 @@ class KafkaTopics:
                         await self._look(admin)
         for name in wanted:
             if name not in self._partitions:
-                raise LogUnavailableError(f"topic {name!r} does not exist: create it with ensure_topics first")
+                raise LogUnavailableError(f"topic {name!r} does not exist: tidegate ingest run makes it")
         return [TopicPartition(name, part) for name in wanted for part in range(self._partitions[name])]
 
     def forget(self) -> None:

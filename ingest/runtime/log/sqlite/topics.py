@@ -57,7 +57,7 @@ class Topics:
         if name not in self._known:
             self._load(db)
         if name not in self._known:
-            raise LogUnavailableError(f"topic {name!r} does not exist: create it with ensure_topics first")
+            raise LogUnavailableError(f"topic {name!r} does not exist: tidegate ingest run makes it")
         return self._known[name]
 
     def partitions(self, db: apsw.Connection, names: Iterable[str]) -> list[Partition]:
