@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def allowed() -> bool:
+    """Whether this system lets one make such a disk: some containers forbid user namespaces."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:  # not Linux
+        return False
+
+
 class SmallDisk:
     """`folder` is where it is mounted."""
 
