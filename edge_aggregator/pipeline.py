@@ -42,8 +42,7 @@ class Pipeline:
     ) -> None:
         self._core, self._thread, self._intake, self._receivers = core, thread, intake, receivers
         self._clock, self._meters, self._recent = clock, meters, recent
-        self._flush_s, self._flushed = flush_s, flushed
-        self._clock, self._meters, self.flush_s, self._flushed = clock, meters, flush_s, flushed
+        self.flush_s, self._flushed = flush_s, flushed
         self._listening = Listening(clock.monotonic())
         self._draining = False
         self._merging: asyncio.Task[None] | None = None

@@ -240,6 +240,7 @@ class EdgeService:
 
         async def take(records: Sequence[Record], now: int) -> None:
             await self._thread.run(core.take_commands, records, now)
+            publisher.more.set()
             forwarder.more.set()
 
         consumer = self._down(COMMANDS, take, "commands", f"tidegate-edge-{self._has.config.gateway}")

@@ -47,15 +47,18 @@ class Publisher:
         self._core, self._thread, self._downlink, self._site = core, thread, downlink, site
         self._clock, self.retry_s = clock, retry_s
         self._attempts: dict[str, _Attempts] = {}
+        self.more = asyncio.Event()
+        """Set when there may be new commands."""
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as publishing:
             while True:
+                self.more.clear()
                 known = await self._thread.run(self._core.unanswered)
                 for command in self._due(known):
                     publishing.create_task(self._publish(command))
-                await self._clock.sleep(LOOK_S)
+                await (self._clock.sleep(LOOK_S) if known else self.more.wait())
 
     def _due(self, known: list[Known]) -> list[Known]:
         self._attempts = {
