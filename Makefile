@@ -54,7 +54,7 @@ prove: $(READY) ## The long proofs: the fault and property tests with many more 
 	@echo "3 of 4: bad links, clocks, disks, the other processes, and rules broken on purpose"
 	TIDEGATE_PROVE_ROUNDS=200 TIDEGATE_LINK_SEEDS=20 $(BIN)/pytest -v --timeout=0 --ignore=tests/faults/test_edge_kill.py tests/faults
 	@echo "4 of 4: the property tests, with many more examples"
-	TIDEGATE_PROVE_ROUNDS=200 $(BIN)/pytest -v --timeout=0 --hypothesis-profile=prove tests/property
+	TIDEGATE_PROVE_ROUNDS=200 TIDEGATE_PROVE_EXAMPLES=30 $(BIN)/pytest -v --timeout=0 --hypothesis-profile=prove tests/property
 
 mutants: $(READY) ## Break the edge's rules on purpose: the oracle must notice each one
 	$(BIN)/pytest -q tests/faults/test_mutants.py

@@ -14,6 +14,7 @@ from ingest.contract.batch_wire import BadBatchError, decode_batch, encode_batch
 from ingest.contract.details import BUCKET_COLUMNS, COUNTER_COLUMNS, SKETCH_COLUMNS, STATE_COLUMNS, chained
 from tests.batch_material import batches, faults
 from tests.detail_material import same_details
+from tests.examples import examples
 from tests.wire_reader import columns, read
 
 SPECS = {"sketches": SKETCH_COLUMNS | BUCKET_COLUMNS, "counters": COUNTER_COLUMNS, "states": STATE_COLUMNS}
@@ -27,7 +28,7 @@ def taken(value: bytes) -> RollupBatch | str:
         return error.reason
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(batches())
 def test_a_reader_of_the_document_finds_them(batch: RollupBatch) -> None:
     told, details = read(encode_batch(batch))[0].get("details", {}), batch.details
@@ -42,7 +43,7 @@ def test_a_reader_of_the_document_finds_them(batch: RollupBatch) -> None:
         assert found == ({key: values.tolist() for key, values in wanted.items()} if name in told else {})
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(batches(), st.data())
 def test_a_changed_cell_is_taken_exactly_if_it_is_sound(batch: RollupBatch, data: st.DataObject) -> None:
     whole = msgspec.msgpack.decode(encode_batch(batch))
@@ -70,7 +71,7 @@ def _cells(dtype: np.dtype[Any]) -> st.SearchStrategy[Any]:
     return st.integers(0, 5) | st.integers(int(info.min), int(info.max)) | st.sampled_from([info.min, info.max])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(batches(), st.data())
 def test_a_buffer_of_another_length_is_refused(batch: RollupBatch, data: st.DataObject) -> None:
     whole = msgspec.msgpack.decode(encode_batch(batch))
@@ -83,7 +84,7 @@ def test_a_buffer_of_another_length_is_refused(batch: RollupBatch, data: st.Data
             assert taken(value) in ("column_length", "column_missing", "bad_value", "index_out_of_bounds")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(batches(), st.data())
 def test_parts_and_the_whole_say_the_same(batch: RollupBatch, data: st.DataObject) -> None:
     rows, details = len(batch), batch.details

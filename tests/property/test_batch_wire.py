@@ -13,6 +13,7 @@ from ingest.contract.batch import COLUMNS, REPLACED_COLUMNS, DeviceRow, MetricRo
 from ingest.contract.batch_checks import check_distinct
 from ingest.contract.batch_wire import BadBatchError, decode_batch, encode_batch, mark_historical
 from tests.batch_material import batches, faults, same
+from tests.examples import examples
 
 ENCODED = batches().map(encode_batch)
 SPECIAL = [0x7FF0000000000000, 0xFFF0000000000000, 0x7FF0000000000001, 0x7FF8000000000000, 0x8000000000000000, 1 << 63]
@@ -37,7 +38,7 @@ def assert_refused_or_sound(value: bytes) -> None:
         assert same(decode_batch(encode_batch(batch)), batch)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(batches())
 def test_what_was_sent_comes_back(batch: RollupBatch) -> None:
     value = encode_batch(batch)
@@ -48,7 +49,7 @@ def test_what_was_sent_comes_back(batch: RollupBatch) -> None:
     assert len(back) == len(batch.columns["device"])
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(ENCODED)
 def test_columns_have_the_right_dtype_and_nobody_can_write_them(value: bytes) -> None:
     batch = decode_batch(value)
@@ -62,7 +63,7 @@ def test_columns_have_the_right_dtype_and_nobody_can_write_them(value: bytes) ->
     assert batch.version > 1 or not any(column.flags.owndata for column in batch.columns.values())
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(ENCODED)
 def test_the_backlog_is_the_same_batch_marked(value: bytes) -> None:
     marked, batch = decode_batch(mark_historical(value)), decode_batch(value)
@@ -70,7 +71,7 @@ def test_the_backlog_is_the_same_batch_marked(value: bytes) -> None:
     assert same(msgspec.structs.replace(marked, historical=batch.historical), batch)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(ENCODED, st.data())
 def test_a_changed_byte_does_no_harm(value: bytes, data: st.DataObject) -> None:
     changed = bytearray(value)
@@ -79,7 +80,7 @@ def test_a_changed_byte_does_no_harm(value: bytes, data: st.DataObject) -> None:
     assert_refused_or_sound(bytes(changed))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(ENCODED, st.data())
 def test_a_piece_that_is_missing_or_too_much_does_no_harm(value: bytes, data: st.DataObject) -> None:
     first, last = sorted(data.draw(st.tuples(*[st.integers(0, len(value))] * 2)))
@@ -105,7 +106,7 @@ anything: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(ENCODED, st.data())
 def test_a_field_of_any_other_content_does_no_harm(value: bytes, data: st.DataObject) -> None:
     fields = msgspec.msgpack.decode(value)
@@ -117,7 +118,7 @@ def test_a_field_of_any_other_content_does_no_harm(value: bytes, data: st.DataOb
     assert_refused_or_sound(msgspec.msgpack.encode(fields))
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(batches(), st.data())
 def test_a_cell_is_taken_exactly_if_it_is_sound(batch: RollupBatch, data: st.DataObject) -> None:
     if not len(batch):
@@ -135,7 +136,7 @@ def test_a_cell_is_taken_exactly_if_it_is_sound(batch: RollupBatch, data: st.Dat
     assert (decoded(encode_batch(expected)) is None) == bool(faults(expected))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(ENCODED)
 def test_what_a_later_release_adds_is_passed_over(value: bytes) -> None:
     fields = msgspec.msgpack.decode(value)
@@ -150,7 +151,7 @@ small = st.tuples(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(
     st.lists(small, max_size=30),
     st.lists(st.sampled_from("abc"), min_size=5, max_size=5),

@@ -13,6 +13,7 @@ from analytics.detect.engine import Decision, Engine
 from analytics.pair_index import MISSING
 from analytics.series import SeriesTable
 from tests.detect_fleet import Fleet, run
+from tests.examples import examples
 from tests.rollup_batches import T0, Row, make_batch
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _decide(engine: Engine, values: NDArray[np.float64], first: int = 0) -> list
     return run(engine, FLEET.batches(values, first))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(seed=st.integers(0, 1000), cut=st.integers(1, WINDOWS - 1))
 def test_what_is_decided_does_not_depend_on_what_comes_later(seed: int, cut: int) -> None:
     values = _history(seed)
@@ -48,7 +49,7 @@ def test_what_is_decided_does_not_depend_on_what_comes_later(seed: int, cut: int
     assert prefix == [decision for decision in whole if decision.at <= end]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(seed=st.integers(0, 1000), cut=st.integers(1, WINDOWS - 1))
 def test_a_restart_continues_bit_for_bit(seed: int, cut: int) -> None:
     values = _history(seed)
@@ -63,7 +64,7 @@ def test_a_restart_continues_bit_for_bit(seed: int, cut: int) -> None:
     assert after.dump() == straight.dump()
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(seed=st.integers(0, 1000), packed=st.integers(2, 7))
 def test_windows_packed_into_one_batch_are_taken_in_order(seed: int, packed: int) -> None:
     values = _history(seed)[:, :, 0]
@@ -86,7 +87,7 @@ def _of(decision: Decision) -> tuple[object, ...]:
     return decision.device.device, decision.change, decision.at, decision.value, decision.tail_probability
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), unique=True, max_size=12), max_size=12),
     st.integers(1, 12),

@@ -15,6 +15,7 @@ from ingest.door.passage import Passage
 from ingest.runtime.health import Health
 from ingest.runtime.store.port import StoreTotals
 from ingest.runtime.telemetry import Telemetry
+from tests.examples import examples
 from tests.memory_store import MemoryStore
 from tests.rollup_batches import ORIGIN
 from tests.tiling_edge import TilingEdge, Window
@@ -60,7 +61,7 @@ def edges(draw: st.DrawFn) -> TilingEdge:
     return edge
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(edges(), st.data())
 def test_windows_that_count_tile_time(edge: TilingEdge, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(edge.sent))))
@@ -69,7 +70,7 @@ def test_windows_that_count_tile_time(edge: TilingEdge, data: st.DataObject) -> 
     asyncio.run(deliver(edge, [*order, *extra], restarts))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(edges(), st.randoms(use_true_random=False))
 def test_early_replays_change_nothing(edge: TilingEdge, random: object) -> None:
     numbers = [n for n in range(len(edge.sent)) for _ in range(random.randint(1, 3))]  # type: ignore[attr-defined]  # hypothesis' own Random

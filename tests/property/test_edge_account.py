@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.edge_bench import T0, Bench, Sample, Window, edge_config, message, rows, telemetry
+from tests.examples import examples
 
 samples = st.builds(
     Sample,
@@ -73,7 +74,7 @@ MERGED = [
 ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(acts)
 @example(MERGED)
 def test_the_account_always_balances(story: list[Act]) -> None:

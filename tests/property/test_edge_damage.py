@@ -30,6 +30,7 @@ from tests.edge_bench import (
     rows,
     telemetry,
 )
+from tests.examples import examples
 
 ROUNDS = int(os.environ.get("TIDEGATE_PROVE_ROUNDS", "1"))
 FAR = T0 + 10**9
@@ -133,7 +134,7 @@ def test_files_are_as_a_kill_leaves_them(left: Left, tmp_path: Path) -> None:
     bench.close()
 
 
-@settings(deadline=None, max_examples=30 * ROUNDS)
+@settings(deadline=None, max_examples=examples(30) * ROUNDS)
 @given(kind=st.sampled_from(["flip", "zero", "rubbish", "cut"]), seed=st.integers(0, 2**32))
 def test_no_acknowledged_sample_is_unaccounted_for(
     left: Left, tmp_path_factory: pytest.TempPathFactory, kind: str, seed: int

@@ -30,6 +30,7 @@ from ingest.runtime.health import Health
 from ingest.runtime.secrets import public_key_text
 from ingest.runtime.telemetry import Telemetry
 from tests.edge_bench import SITE, T0, Bench, Sample, edge_config, message
+from tests.examples import examples
 from tests.memory_store import MemoryStore
 from tests.rollup_batches import Row, make_batch
 
@@ -66,7 +67,7 @@ acts = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(acts, st.randoms(use_true_random=False))
 def test_what_arrives_in_the_end_tiles_time_and_adds_up(story: list[Act], random: Any) -> None:
     check_story(story, random)

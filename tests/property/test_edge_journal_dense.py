@@ -14,6 +14,7 @@ from edge_aggregator.decode.decoded import Samples
 from edge_aggregator.journal.codec import CodecError, pack, unpack
 from edge_aggregator.journal.dense import decode_dense, encode_dense
 from ingest.contract.packing.rice import BadCodeError
+from tests.examples import examples
 from tests.property.test_edge_journal import samples
 
 HEAD = 5
@@ -55,7 +56,7 @@ def _values(rng: np.random.Generator, count: int) -> np.ndarray:
     return kinds[int(rng.integers(0, len(kinds)))]()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(samples() | runs())
 def test_dense_columns_come_back_to_the_last_bit(columns: Samples) -> None:
     data = pack(columns, dense=True)
@@ -63,14 +64,14 @@ def test_dense_columns_come_back_to_the_last_bit(columns: Samples) -> None:
     assert pack(unpack(data), dense=True) == data
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(hnp.arrays(np.float64, st.integers(1, 60), elements=LIMITS))
 def test_every_double_comes_back(values: np.ndarray) -> None:
     columns = Samples(np.zeros(len(values), np.int64), np.arange(len(values)), values)
     assert_same(unpack(pack(columns, dense=True)), columns)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=examples(120))
 @given(runs(), st.data())
 def test_changed_sections_are_refused_or_read(columns: Samples, data: st.DataObject) -> None:
     count, sections = encode_dense(columns)
@@ -87,7 +88,7 @@ def test_changed_sections_are_refused_or_read(columns: Samples, data: st.DataObj
     assert [len(column) for column in found] == [len(columns.ts)] * 3
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(runs(), st.data())
 def test_changed_bytes_are_refused_or_read(columns: Samples, data: st.DataObject) -> None:
     packed = bytearray(pack(columns, dense=True))

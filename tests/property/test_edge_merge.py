@@ -19,6 +19,7 @@ from edge_aggregator.journal.merge import Merging, merged
 from ingest.contract.batch import Origin
 from ingest.contract.batch_wire import encode_batch
 from tests.edge_bench import T0, Bench, Sample, check_ledger, edge_config, message, telemetry
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from edge_aggregator.ledger import Totals
@@ -84,7 +85,7 @@ def tell(folder: Path, story: list[Act], **changes: Any) -> tuple[list[bytes], T
     return [encode_batch(msgspec.structs.replace(batch, origin=nobody)) for batch in batches], totals, count
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(acts)
 def test_merging_changes_nothing_that_anybody_sees(story: list[Act]) -> None:
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:

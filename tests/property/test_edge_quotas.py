@@ -14,11 +14,12 @@ from edge_aggregator.names import OVERFLOW_METRIC
 from edge_aggregator.quotas.config import QuotaConfig
 from edge_aggregator.quotas.rates import Rates, Shares, surplus
 from tests.edge_bench import T0, Bench, Sample, check_ledger, edge_config, final_rollups, message
+from tests.examples import examples
 
 commits = st.lists(st.lists(st.integers(0, 5), max_size=30), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=30), st.lists(st.integers(0, 12), min_size=6, max_size=6))
 def test_every_series_of_a_device_keeps_as_many_as_it_can(drawn: list[int], bounds: list[int]) -> None:
     series, most = np.array(sorted(drawn), np.int64), np.array(bounds)
@@ -38,7 +39,7 @@ def test_every_series_of_a_device_keeps_as_many_as_it_can(drawn: list[int], boun
         assert set(order) - set(kept) - set(more) == refused & set(order)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 4000), st.integers(-500, 3000)), max_size=12))
 def test_a_bucket_holds_its_burst_and_fills_with_time(story: list[tuple[int, int, int]]) -> None:
     config = QuotaConfig(samples_per_s=5.0, bytes_per_s=700.0, burst_s=2.0, overflow_factor=2.0)
@@ -67,7 +68,7 @@ samples = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.tuples(st.lists(samples, max_size=12), st.booleans(), st.booleans()), min_size=1, max_size=8))
 def test_nothing_is_lost_and_the_overflow_adds_up(story: list[tuple[list[Sample], bool, bool]]) -> None:
     quotas = QuotaConfig(series=2, samples_per_s=1.0, burst_s=6.0, overflow_factor=3.0)

@@ -15,6 +15,7 @@ from edge_aggregator.config import MetricConfig
 from edge_aggregator.quotas.config import QuotaConfig
 from edge_aggregator.resolution.config import AdaptiveConfig
 from tests.edge_bench import T0, Bench, Sample, check_ledger, edge_config, final_rollups, message
+from tests.examples import examples
 
 NOW = T0 + 200_000
 samples = st.builds(
@@ -69,7 +70,7 @@ LATE_AFTER_ANOTHER_WIDTH = [
 ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(acts)
 @example(LATE_AFTER_ANOTHER_WIDTH)
 def test_no_window_is_lost_and_none_overlaps(story: list[Act]) -> None:

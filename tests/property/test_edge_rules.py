@@ -14,6 +14,7 @@ from edge_aggregator.rules.config import RuleConfig
 from edge_aggregator.rules.watch import Change, Stage, Watch
 from edge_aggregator.windows.rollups import Rollups
 from ingest.contract.details import NO_DETAILS
+from tests.examples import examples
 
 WIDTH = 10_000
 values = st.sampled_from([0.0, 1.0, 4.0, 5.0, 7.0, 8.0, 9.0, 20.0])
@@ -86,7 +87,7 @@ def _named(*columns: Any) -> dict[str, Any]:
     return {name: known.get(name, zero) for name in Rollups._fields}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rules, windows)
 def test_a_rule_says_what_a_naive_loop_says(rule: RuleConfig, story: list[tuple[int, float, float, bool]]) -> None:
     watch, oracles = Watch(rule), [Naive(rule) for _ in range(3)]

@@ -29,6 +29,7 @@ from tests.edge_bench import (
     naive_details,
     naive_rollups,
 )
+from tests.examples import examples
 
 METRICS = ["m", "hits_total", "mode"]
 ASKED = [MetricConfig(metric="mode", kind="state", quantiles=True), MetricConfig(metric="m", early_s=2.0)]
@@ -71,7 +72,7 @@ class Gateway(Bench):
         self.rooms.rewidened += series
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(acts, min_size=1, max_size=9))
 def test_windows_tile_time_and_hold_each_sample_once(story: list[Act]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -36,6 +36,7 @@ from tests.edge_bench import (
     naive_details,
     naive_rollups,
 )
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -178,7 +179,7 @@ def test_rollups_are_those_of_the_naive_loop(story: list[Act], at_once: int) -> 
     assert edge.windows.samples() == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(acts)
 def test_so_they_are_through_real_files_and_restarts(story: list[Act]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ from analytics.rollouts.facts import Fact, FactKind
 from analytics.rollouts.rollout import Rollout, Row, new_rollout
 from analytics.rollouts.timeline import Heartbeat, Timeline
 from ingest.contract.events import Arm, EvidenceKind, Guard, GuardKind, RolloutPlan
+from tests.examples import examples
 
 GRACE_MS = 30
 DRAWN_AT = 10
@@ -72,7 +73,7 @@ def by_device(rows: list[Row]) -> list[tuple[str, EvidenceKind, int]]:
     return sorted((row.evidence.device, row.evidence.kind, row.evidence.at) for row in rows)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(fact_lists, st.integers(0, 1 << 32), st.lists(st.integers(1, 200), max_size=5))
 def test_order_repetition_and_portions_of_arrival_change_nothing(facts: list[Fact], seed: int, cuts: list[int]) -> None:
     chance = random.Random(seed)
@@ -89,7 +90,7 @@ def test_order_repetition_and_portions_of_arrival_change_nothing(facts: list[Fac
     assert run(portions) == in_order
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(fact_lists)
 def test_a_device_crashes_falls_silent_and_leaves_at_most_once_and_only_after_the_draw(facts: list[Fact]) -> None:
     rows = run([(facts, END)])
@@ -100,7 +101,7 @@ def test_a_device_crashes_falls_silent_and_leaves_at_most_once_and_only_after_th
     assert all(row.evidence.at <= left.get(row.evidence.device, END) for row in rows)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.builds(facts_of, st.integers(0, 1 << 32), st.integers(0, 30)))
 def test_controls_have_no_grace_their_first_crash_and_silence_count_as_they_come(facts: list[Fact]) -> None:
     controls = {h.device for h in enrolled_rollout().histories.values() if h.arm is Arm.CONTROL}

@@ -15,6 +15,7 @@ from analytics.rollouts.eprocess.logrank import log_factors
 from analytics.rollouts.eprocess.mixture import Mixture, log10_mixture
 from analytics.rollouts.eprocess.stakes import HARM, SAFE
 from ingest.contract.events import GuardKind
+from tests.examples import examples
 
 MARGIN = 1.5
 
@@ -93,7 +94,7 @@ def naive_log10(times: list[Table], mixed: Mixture, null: float) -> float:
     return math.log10(total)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(tables(), min_size=1, max_size=4), st.sampled_from([(HARM, 1.0), (SAFE, MARGIN)]))
 def test_the_mixture_is_that_of_the_products(times: list[Table], bet: tuple[dict[GuardKind, Mixture], float]) -> None:
     mixed, null = bet[0][GuardKind.CRASH], bet[1]

@@ -16,6 +16,7 @@ from analytics.rollouts.columns import Code, batch_of
 from analytics.rollouts.eprocess.combine import threshold
 from analytics.rollouts.gate import Gate, new_gate, weighted_harm
 from ingest.contract.events import Arm, Evidence, EvidenceKind, Guard, GuardKind, Outcome
+from tests.examples import examples
 
 GUARDS = [
     Guard(name="crash", kind=GuardKind.CRASH, weight=2.0),
@@ -72,7 +73,7 @@ def naive_event_times(rows: list[Evidence]) -> list[tuple[int, int, int, int]]:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(recordings)
 def test_risk_sets_are_those_counted_by_hand(rows: list[Evidence]) -> None:
     # Strata are numbered in the order of their first enrolment: here that is the alphabet.
@@ -87,7 +88,7 @@ def test_risk_sets_are_those_counted_by_hand(rows: list[Evidence]) -> None:
     assert [tuple(line) for line in table.tolist()] == naive_event_times(rows)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(recordings, st.lists(st.integers(0, 200), max_size=4))
 def test_however_the_evidence_is_split_the_gate_ends_in_the_same_bits(rows: list[Evidence], cuts: list[int]) -> None:
     whole, parts = gate_after(rows), new_gate(GUARDS, 0.05)
@@ -120,7 +121,7 @@ def essence(gate: Gate) -> object:
     )
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(recordings, st.integers(0, 200))
 def test_a_gate_that_was_saved_and_restored_goes_on_as_if_nothing_had_been(rows: list[Evidence], cut: int) -> None:
     end = next((n for n in range(cut, len(rows)) if n and not same_moment(rows[n - 1], rows[n])), len(rows))
@@ -132,7 +133,7 @@ def test_a_gate_that_was_saved_and_restored_goes_on_as_if_nothing_had_been(rows:
     assert encode(restored) == encode(gate)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(recordings)
 def test_the_guilty_guard_is_one_that_closed_testing_names(rows: list[Evidence]) -> None:
     gate = gate_after(rows)
@@ -151,7 +152,7 @@ def test_the_guilty_guard_is_one_that_closed_testing_names(rows: list[Evidence])
     assert gate.guilty in (guilty or {""})
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(recordings)
 def test_fail_comes_at_the_first_moment_that_reaches_the_threshold(rows: list[Evidence]) -> None:
     gate = gate_after(rows)

@@ -18,6 +18,7 @@ from analytics.rollouts.gate import Gate, new_gate
 from analytics.rollouts.matching import Matching
 from analytics.rollouts.risk import counts_before
 from ingest.contract.events import Arm, Evidence, EvidenceKind, Guard, GuardKind, Scale, Worse
+from tests.examples import examples
 
 SILENCE = Guard(name="silence", kind=GuardKind.SILENCE)
 LATENCY = Guard(name="latency", kind=GuardKind.SOAK)
@@ -43,7 +44,7 @@ def gate_after(guard: Guard, rows: list[Evidence]) -> Gate:
     return gate
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(values, max_size=300), st.integers(0, 300))
 def test_normal_scores_are_those_of_a_loop_and_the_same_in_portions(sample: list[float], cut: int) -> None:
     expected = []
@@ -59,7 +60,7 @@ def test_normal_scores_are_those_of_a_loop_and_the_same_in_portions(sample: list
     assert np.array_equal(parts, pool)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     st.lists(values, min_size=5, max_size=6),
     st.integers(1, 4),
@@ -78,7 +79,7 @@ def test_over_all_arrangements_of_the_arms_the_mean_e_value_is_one(
     assert sum(found) / len(found) == pytest.approx(1.0, abs=1e-6)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(st.floats(0.1, 5), min_size=1, max_size=9), st.sampled_from([0.25, 1.0, 2.0]))
 def test_a_pairs_sign_is_a_fair_coin_at_the_margin_and_betting_on_it_gains_nothing(
     sizes: list[float], k: float
@@ -115,7 +116,7 @@ def test_classes_of_counts_are_the_numbers_of_binary_digits(sample: list[int]) -
     assert counts.classes(np.array(sample, dtype=float)).tolist() == expected
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(st.tuples(st.integers(0, 2), values, st.booleans()), max_size=40), st.integers(0, 40))
 def test_pairs_are_those_of_a_loop_and_the_same_in_portions(sample: list[tuple[int, float, bool]], cut: int) -> None:
     waiting: dict[tuple[int, bool], list[float]] = defaultdict(list)
@@ -135,7 +136,7 @@ def test_pairs_are_those_of_a_loop_and_the_same_in_portions(sample: list[tuple[i
         assert found == expected
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.sampled_from([1, -1]), st.booleans()), max_size=30),
     st.booleans(),

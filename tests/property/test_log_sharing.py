@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ingest.contract.records import TopicPartition
 from ingest.runtime.log.sharing import share_partitions
+from tests.examples import examples
 
 TOPICS = ("a", "b", "c")
 names = st.sampled_from(["m1", "m2", "m3", "m4", "m5"])
@@ -29,7 +30,7 @@ def situations(
     return partitions, draw(members), draw(owned)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(situations())
 def test_every_partition_that_somebody_wants_has_one_owner_that_wants_it(
     situation: tuple[list[TopicPartition], dict[str, set[str]], dict[TopicPartition, str]],
@@ -40,7 +41,7 @@ def test_every_partition_that_somebody_wants_has_one_owner_that_wants_it(
     assert all(p.topic in wanted[owner] for p, owner in target.items())
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(situations())
 def test_no_move_would_make_it_more_even(
     situation: tuple[list[TopicPartition], dict[str, set[str]], dict[TopicPartition, str]],
@@ -52,7 +53,7 @@ def test_no_move_would_make_it_more_even(
         assert all(load[owner] - load[name] <= 1 for name, topics in wanted.items() if partition.topic in topics)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(sizes, st.sets(names, min_size=1), st.data())
 def test_alike_members_get_even_shares_and_move_as_little_as_that_takes(
     size: dict[str, int], who: set[str], data: st.DataObject
@@ -68,7 +69,7 @@ def test_alike_members_get_even_shares_and_move_as_little_as_that_takes(
     assert kept >= _most_that_can_stay(Counter(owners.values()), len(partitions), len(who))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(situations())
 def test_it_is_stable(situation: tuple[list[TopicPartition], dict[str, set[str]], dict[TopicPartition, str]]) -> None:
     partitions, wanted, owners = situation

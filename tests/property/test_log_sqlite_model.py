@@ -18,6 +18,7 @@ from ingest.contract.topics import TopicSettings
 from ingest.runtime.clock import ManualClock
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
 from ingest.runtime.log.sqlite import SqliteLog
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -212,6 +213,6 @@ class ManyMembers(InFolder):
 
 
 TestOneReader = OneReader.TestCase
-TestOneReader.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestOneReader.settings = settings(max_examples=examples(15), stateful_step_count=30, deadline=None)
 TestManyMembers = ManyMembers.TestCase
-TestManyMembers.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
+TestManyMembers.settings = settings(max_examples=examples(15), stateful_step_count=40, deadline=None)

@@ -17,12 +17,13 @@ from edge_aggregator.receive.mqtt.session import SubscriberSession, Subscription
 from edge_aggregator.receive.mqtt.topic_cache import TopicCache
 from edge_aggregator.receive.mqtt.wire import Kind, MalformedPacketError, Version, packet, text, varint
 from edge_aggregator.receive.port import Message
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 unhurried = settings(deadline=None)  # a busy machine is no failure
-few = settings(deadline=None, max_examples=40)
+few = settings(deadline=None, max_examples=examples(40))
 
 LIMIT = 300
 CHUNK = 64 * 1024

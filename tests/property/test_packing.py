@@ -19,6 +19,7 @@ from ingest.contract.packing.runs import decode_runs, encode_runs
 from ingest.contract.packing.varints import decode_varints, encode_varints
 from ingest.contract.packing.window_statistics import FLOATS, decode_statistics, encode_statistics
 from tests.batch_material import any_statistics, decimal_statistics, level_statistics, special_statistics
+from tests.examples import examples
 from tests.wire_packed_reader import Codes, runs, statistics, unfolded, varints
 
 unsigned = st.integers(0, 20) | st.integers(0, (1 << 64) - 1) | st.integers(0, 64).map(lambda n: max((1 << n) - 1, 0))
@@ -153,7 +154,7 @@ def test_few_values_far_apart_are_told_as_levels() -> None:
     assert sum(len(buffers[name]) for name in ("low", "spread", "last", "levels")) < 2 * 200
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 1 << 32), st.integers(0, 90))
 def test_statistics_of_windows_come_back_to_the_last_bit(seed: int, rows: int) -> None:
     columns, metrics = material(seed, rows)
@@ -166,7 +167,7 @@ def test_statistics_of_windows_come_back_to_the_last_bit(seed: int, rows: int) -
         assert np.array(naive[name], np.float64).tobytes() == columns[name].tobytes()
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.integers(0, 1 << 32), st.data())
 def test_changed_bytes_of_statistics_are_refused_or_read(seed: int, data: st.DataObject) -> None:
     columns, metrics = material(seed, 40)

@@ -12,6 +12,7 @@ from influxdb_client.client.write import point
 from ingest.contract.batch import COLUMNS, DeviceRow, MetricRow, Origin, RollupBatch
 from ingest.runtime.store.line_protocol import encode_rows
 from ingest.runtime.store.tags import FIELDS, FLOAT_FIELDS, series_tags
+from tests.examples import examples
 from tests.rollup_batches import balanced_entry
 
 POINT: Any = point.Point  # the client ships hardly a type
@@ -61,7 +62,7 @@ def batches(draw: st.DrawFn) -> RollupBatch:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(batches(), st.data())
 def test_lines_are_those_of_the_clients_point(batch: RollupBatch, data: st.DataObject) -> None:
     rows = np.array(data.draw(st.lists(st.integers(0, len(batch) - 1), max_size=8, unique=True)), np.intp)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from analytics.alerts.outbox import GROUP_MOST, Due, Outbox
 from ingest.contract.events import AlertEvent, AlertState
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,7 +207,7 @@ def test_only_what_is_settled_and_ended_is_forgotten(outbox: Outbox) -> None:
     assert {alert.fingerprint for alert in outbox.living(0)} == {"b", "c"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 2**32))
 def test_in_any_course_of_events_all_arrive_in_order_under_equal_keys(seed: int) -> None:
     chance = random.Random(seed)

@@ -24,6 +24,7 @@ from dashboards.api.kayenta import (
     judge,
 )
 from dashboards.api.two_samples import Direction, p_of_exceedances, p_of_ranks
+from tests.examples import examples
 
 
 def asked(
@@ -72,7 +73,7 @@ def test_two_draws_of_one_law_pass_and_a_shift_of_two_sigma_fails(law: str) -> N
     assert failed >= 0.95
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=5), st.lists(st.integers(0, 9), min_size=1, max_size=5))
 def test_an_exceedances_p_value_is_that_of_all_arrangements(control: list[int], experiment: list[int]) -> None:
     both = control + experiment

@@ -29,6 +29,7 @@ from ingest.contract.records import (
     read_event,
     rfc3339,
 )
+from tests.examples import examples
 
 KINDS = sorted(
     (
@@ -85,7 +86,7 @@ def test_there_are_events() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(data=st.data())
 def test_an_event_comes_back(kind: type[msgspec.Struct], data: st.DataObject) -> None:
     event = data.draw(structs_of(kind))
@@ -93,7 +94,7 @@ def test_an_event_comes_back(kind: type[msgspec.Struct], data: st.DataObject) ->
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(data=st.data())
 def test_what_a_later_release_adds_is_passed_over(kind: type[msgspec.Struct], data: st.DataObject) -> None:
     event = data.draw(structs_of(kind))
