@@ -17,7 +17,7 @@ class ApiClient:
 
     async def get(self, path: str) -> Any:
         """The `data` of one resource."""
-        answer = await self._http.get(path)
+        answer = await self._read(path)
         answer.raise_for_status()
         return answer.json()["data"]
 
@@ -27,7 +27,7 @@ class ApiClient:
 
     async def find(self, path: str) -> dict[str, Any]:
         """One resource, empty while there is none."""
-        answer = await self._http.get(path)
+        answer = await self._read(path)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return {}
         answer.raise_for_status()
@@ -37,6 +37,12 @@ class ApiClient:
         """Create a rollout plan."""
         answer = await self._http.post("/v1/rollouts", json=plan)
         answer.raise_for_status()
+
+    async def _read(self, path: str) -> httpx.Response:
+        try:
+            return await self._http.get(path)
+        except httpx.TransportError:  # the server closes a connection that has long been idle, perhaps at this moment
+            return await self._http.get(path)
 
     async def close(self) -> None:
         """Release the connections."""

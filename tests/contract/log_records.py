@@ -158,7 +158,7 @@ class RecordBehaviour:
             log.subscribe([missing], group=None, member="m"),
             log.read_compacted(missing),
         ):
-            with pytest.raises(LogUnavailableError, match=f"{missing}.*ensure_topics"):
+            with pytest.raises(LogUnavailableError, match=f"{missing}.*tidegate ingest run"):
                 await call
         await log.ensure_topics({missing: TopicSettings(1, compacted=False, retention_ms=1000)})
         await log.append([Outgoing(missing, b"k", b"v")])

@@ -55,13 +55,14 @@ def assert_left_alone(summary: dict[str, Any]) -> None:
 
 
 def test_a_bad_release_is_rolled_back_and_a_good_one_left_alone() -> None:
-    bad, good = start(), start("--release", "good", "--seed", "1")
-    code, summary = result(bad)
+    with start() as bad, start("--release", "good", "--seed", "1") as good:  # which ends them, whatever happens
+        code, summary = result(bad)
+        code_of_good, summary_of_good = result(good)
     assert (code, summary["ok"], summary["missing"]) == (0, True, "")
     assert_books(summary)
     assert_rolled_back(summary)
     assert summary["peak_mib"] <= 300
-    code, summary = result(good)
+    code, summary = code_of_good, summary_of_good
     assert (code, summary["ok"], summary["missing"]) == (0, True, "")
     assert_books(summary)
     assert_left_alone(summary)
