@@ -71,6 +71,8 @@ class Forwarder:
         self._core, self._thread, self._log, self._signer, self._pace = core, thread, log, signer, pace
         self._clock, self._health, self._part, self._told = clock, health, part, told
         self._draining = False
+        self.away = False
+        """Whether the log was away at the last try."""
         self.more = asyncio.Event()
         """Set when the outbox may have something new."""
         self._overtaken = asyncio.Event()
@@ -100,7 +102,9 @@ class Forwarder:
             try:
                 while await send():
                     backoff.reset()
+                    self.away = False
             except LogUnavailableError as error:
+                self.away = True
                 self._health.waiting(self._part, f"log: {error}")
                 self._pace.slow_down()
                 if not self._draining:

@@ -86,10 +86,11 @@ class Meters:
         told = self._told.setdefault(spec.name, Counter())
         for labels, count in counts.items():
             self._add(spec, count - told[labels], **dict(zip(spec.labels, labels, strict=True)))
-        self._told[spec.name] = counts
+        # What was dropped was rolled up before: that count falls, and is told again when it is higher than ever.
+        self._told[spec.name] = told | counts
 
     def _add(self, spec: MetricSpec, amount: float, **labels: str) -> None:
-        if amount > 0:  # what was dropped moves back from rolled up: a counter only ever rises
+        if amount > 0:
             self._telemetry.count(spec, amount, **labels)
 
 

@@ -54,6 +54,9 @@ REQUESTS_POLL_S = 5.0
 FORWARD_S = 4.0
 """How long a draining gateway goes on sending."""
 
+AWAY_S = 1.0
+"""The same while the log is away: what waits is in the outbox."""
+
 
 def build_edge(
     config: EdgeConfig,
@@ -217,7 +220,7 @@ class EdgeService:
             pipeline.drain()
             await main
             forwarder.drain()
-            await asyncio.wait({sending}, timeout=FORWARD_S)
+            await asyncio.wait({sending}, timeout=AWAY_S if forwarder.away else FORWARD_S)
         finally:
             await _cancel([stop, main, sending, *others])
 

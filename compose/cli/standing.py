@@ -18,6 +18,7 @@ Line = tuple[str, str]
 
 _MIB = 1024 * 1024
 _MOST_SPANS = 5
+_MOST_TALKERS = 5
 
 
 def table(found: EdgeStatus, live: LiveStatus | None, config: EdgeConfig, now: int, away: str) -> str:
@@ -64,16 +65,17 @@ def _of_process(live: LiveStatus) -> Iterator[Line]:
     yield from _talkers("most samples", live.talkers_by_samples)
     yield from _talkers("most bytes", live.talkers_by_bytes)
     if live.clocks_ahead:
-        yield "clocks", ", ".join(f"{c.device} {c.ahead_ms / 1000:+.3f} s" for c in live.clocks_ahead[:5])
+        yield "clocks", ", ".join(f"{c.device} {c.ahead_ms / 1000:+.3f} s" for c in live.clocks_ahead[:_MOST_TALKERS])
 
 
 def _talkers(title: str, talkers: Sequence[Talker]) -> Iterator[Line]:
-    for number, talker in enumerate(talkers[:5]):
-        yield (
-            title if number == 0 else "",
-            f"{talker.device}  {talker.samples_per_s:,.1f} samples/s, {talker.bytes_per_s / 1024:,.1f} KiB/s",
-        )
+    shown = talkers[:_MOST_TALKERS]
+    width = max((len(talker.device) for talker in shown), default=0)
+    for number, talker in enumerate(shown):
+        rates = f"{talker.samples_per_s:,.1f} samples/s, {talker.bytes_per_s / 1024:,.1f} KiB/s"
+        yield title if number == 0 else "", f"{talker.device:<{width}}  {rates}"
 
 
 def _fill(used: int, bound: int) -> str:
-    return f"{used / _MIB:,.1f} of {bound / _MIB:,.0f} MiB, {used / bound:.0%}"
+    unit, size = ("MiB", _MIB) if bound >= _MIB else ("KiB", 1024)
+    return f"{used / size:,.1f} of {bound / size:,.0f} {unit}, {used / bound:.0%}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 import secrets
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ from ingest.contract.records import Outgoing
 from ingest.contract.topics import TopicSettings
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.kafka import KafkaConfig, KafkaLog
+from ingest.runtime.log.kafka.errors import PATIENCE_S
 from ingest.runtime.log.port import LogUnavailableError
 from tests.contract.log_place import DEADLINE_S, eventually, numbered, polled, values
 
@@ -153,6 +157,30 @@ async def test_a_log_that_was_opened_during_the_outage_works_after_it(
     await eventually(early.append, [Outgoing(topic, b"k", b"v")])
     assert (await early.read_compacted(topic))[b"k"].value == b"v"
     await early.close()
+
+
+async def test_closing_while_the_brokers_are_frozen_is_quick_and_silent(
+    kafka: RunningServer[KafkaEndpoint], config: KafkaConfig, topic: str
+) -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    log = KafkaLog(config, SystemClock())
+    await log.append(numbered(topic, 20))
+    assert kafka.pid is not None
+    os.kill(kafka.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(LogUnavailableError):
+            await log.append(numbered(topic, 20))
+        # Now the client has given up waiting as well, and its batches wait to be sent again.
+        await asyncio.sleep(2 * PATIENCE_S)
+        begun = time.monotonic()
+        await log.close()
+        assert time.monotonic() - begun < 30
+    finally:
+        os.kill(kafka.pid, signal.SIGCONT)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
 
 
 async def test_a_wrong_password_is_an_unavailable_log(config: KafkaConfig, topic: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ import pytest
 from ingest.contract.records import Outgoing
 from ingest.contract.topics import TopicSettings
 from ingest.runtime.clock import SystemClock
-from ingest.runtime.log.kafka import KafkaConfig, KafkaLog, appender, compacted, consumer, topics
+from ingest.runtime.log.kafka import KafkaConfig, KafkaLog, appender, compacted, consumer, errors, topics
 from ingest.runtime.log.port import LogUnavailableError
 
 if TYPE_CHECKING:
@@ -85,3 +86,21 @@ async def test_somebody_listens_who_is_no_broker(
 ) -> None:
     async with listening(answer) as port:
         await assert_away(port)
+
+
+def test_a_process_that_ends_before_all_is_closed_ends_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "CLOSING_S", 0.0)
+    begun: list[str] = []
+
+    async def step(name: str) -> None:
+        begun.append(name)
+        await asyncio.Event().wait()
+
+    async def closing() -> None:
+        await errors.finish(step("stop"), step("disconnect"))
+        await asyncio.sleep(0)
+
+    # A step that is neither awaited nor closed would be a warning, and warnings are errors.
+    asyncio.run(closing())
+    gc.collect()
+    assert begun in (["stop"], [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
@@ -58,8 +58,7 @@ class Appender:
         """Give up what is still open and disconnect."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            # Otherwise stopping would wait for deliveries that may never happen.
-            producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - the client offers no public way
+            _give_up(producer)
             _failures(self._open)
             self._open.clear()
             await finish(producer.stop(), producer.client.close())
@@ -109,6 +108,20 @@ class Appender:
             await self.close()
 
 
+def _give_up(producer: AIOKafkaProducer) -> None:
+    # Otherwise stopping would wait for deliveries that may never happen. The client offers no public way.
+    accumulator, sender = producer._message_accumulator, producer._sender  # noqa: SLF001
+    if sender is not None and sender.sender_task is not None:
+        # It may stumble over batches that are gone, and its own look at that stumbles, too.
+        sender.sender_task.remove_done_callback(sender._fail_all)  # noqa: SLF001
+        sender.sender_task.add_done_callback(lambda task: _failures([task]))
+    queued = [batch for queue in accumulator._batches.values() for batch in queue]  # noqa: SLF001
+    # When a batch fails that waits to be sent again, the client looks for it among those under way and must find it.
+    accumulator._pending_batches.update(queued)  # noqa: SLF001
+    accumulator.fail_all(ProducerClosed())
+    _failures(batch._drain_waiter for batch in queued)  # noqa: SLF001 - nobody else asks for these
+
+
 async def _send(producer: AIOKafkaProducer, record: Outgoing) -> Delivery:
     delivery: Delivery = await producer.send(
         record.topic, value=record.value, key=record.key, headers=list(record.headers)
@@ -116,6 +129,6 @@ async def _send(producer: AIOKafkaProducer, record: Outgoing) -> Delivery:
     return delivery
 
 
-def _failures(deliveries: Iterable[Delivery]) -> list[BaseException]:
+def _failures(deliveries: Iterable[asyncio.Future[Any]]) -> list[BaseException]:
     done = [delivery for delivery in deliveries if delivery.done() and not delivery.cancelled()]
     return [failure for delivery in done if (failure := delivery.exception()) is not None]

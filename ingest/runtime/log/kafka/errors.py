@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,13 @@ async def finish(*steps: Coroutine[Any, Any, object]) -> None:
 
 
 async def _run_all(steps: tuple[Coroutine[Any, Any, object], ...]) -> None:
-    for step in steps:
-        await asyncio.wait({asyncio.ensure_future(_outcome_ignored(step))})
+    left = deque(steps)
+    try:
+        while left:
+            await asyncio.wait({asyncio.ensure_future(_outcome_ignored(left.popleft()))})
+    finally:
+        for step in left:  # the process ended first
+            step.close()
 
 
 async def _outcome_ignored(step: Coroutine[Any, Any, object]) -> None:

@@ -1,0 +1,71 @@
+"""A gateway is stopped in the worst hour: its outbox is full, and Kafka's brokers hold connections and answer nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from compose.stack.endpoints import AlertmanagerEndpoint, Endpoints, InfluxEndpoint, KafkaEndpoint, MqttEndpoint
+from ingest.contract.topics import every_topic
+from tests.process_fleet import Talker
+from tests.process_house import House
+from tests.process_kit import STOP_S, until
+from tests.servers import RunningServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OUTBOX_BYTES = 16 * 1024
+
+
+@pytest.mark.servers
+async def test_a_stop_is_quick_and_quiet_with_a_full_outbox_and_frozen_brokers(
+    tmp_path: Path, kafka: RunningServer[KafkaEndpoint], mosquitto: RunningServer[MqttEndpoint]
+) -> None:
+    away = "http://127.0.0.1:9"
+    servers = Endpoints(
+        kafka.endpoint, mosquitto.endpoint, InfluxEndpoint(away, "o", "b", "t"), AlertmanagerEndpoint(away)
+    )
+    house = House(tmp_path, site="stop-1", servers=servers, edge_changes={"outbox_bytes": OUTBOX_BYTES})
+    async with house:
+        log = house.log()
+        await log.ensure_topics(every_topic())
+        await log.close()
+        house.edge.start()
+        await house.edge.ready()
+        talkers = [Talker(house.site, f"pump-{number}", house.broker) for number in range(20)]
+        talking = asyncio.create_task(_talk(talkers))
+        assert kafka.pid is not None
+        os.kill(kafka.pid, signal.SIGSTOP)
+        try:
+            await until(lambda: _full(house), "the outbox is full and the log is away", house.told)
+            took = await house.edge.stop()
+        finally:
+            os.kill(kafka.pid, signal.SIGCONT)
+            talking.cancel()
+            for talker in talkers:
+                talker.close()
+        assert took < STOP_S, house.told()
+        for ugly in ("Traceback", "Warning", "never retrieved"):
+            assert ugly not in house.edge.told()
+        found = await house.account()
+        assert found["balanced"]
+        assert found["outbox_bytes"] > OUTBOX_BYTES / 2
+
+
+async def _talk(talkers: list[Talker]) -> None:
+    while True:
+        for talker in talkers:
+            talker.say()
+        await asyncio.sleep(0.1)
+
+
+async def _full(house: House) -> bool:
+    found: dict[str, Any] = await house.account()
+    live = found["live"]
+    waiting = live is not None and any("forward" in part for part in live["not_ready"])
+    return waiting and found["totals"]["dropped"].get("outbox_full", 0) > 0
