@@ -22,7 +22,8 @@ EDGE_SAMPLES = MetricSpec(
     "tidegate_edge_samples_total",
     "counter",
     ("outcome", "reason"),
-    "Samples by what became of them: received, rolled_up, duplicate, rejected, dropped.",
+    "Samples by what became of them: received, rolled_up, duplicate, rejected, dropped. What was rolled up and is dropped"
+    " before it was sent is dropped; rolled_up stands still for as many.",
     "A rising `rejected` names its reason; `tidegate dead list` shows the payloads.",
 )
 EDGE_OPEN_SAMPLES = MetricSpec("tidegate_edge_open_samples", "gauge", (), "Samples in windows that are still open.")

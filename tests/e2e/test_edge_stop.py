@@ -55,6 +55,9 @@ async def test_a_stop_is_quick_and_quiet_with_a_full_outbox_and_frozen_brokers(
         found = await house.account()
         assert found["balanced"]
         assert found["outbox_bytes"] > OUTBOX_BYTES / 2
+        house.edge.start()
+        await until(lambda: _sent(house), "the next start goes on and nothing waits any more", house.told)
+        assert (await house.account())["balanced"]
 
 
 async def _talk(talkers: list[Talker]) -> None:
@@ -62,6 +65,10 @@ async def _talk(talkers: list[Talker]) -> None:
         for talker in talkers:
             talker.say()
         await asyncio.sleep(0.1)
+
+
+async def _sent(house: House) -> bool:
+    return int((await house.account())["outbox_bytes"]) < OUTBOX_BYTES / 8
 
 
 async def _full(house: House) -> bool:
