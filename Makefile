@@ -27,8 +27,8 @@ demo: $(READY) ## The whole loop in this terminal; RELEASE=good for a harmless r
 test: $(READY) ## Every test, real servers included; installs what they need
 	@bash tests/run.sh $(BIN)
 
-test-embedded: $(READY) ## The quick tests that need no server
-	$(BIN)/pytest -q -n 3 --dist worksteal -m "not servers and not whole"
+test-embedded: $(READY) ## The quick tests, which need no server: units and ports (under two minutes)
+	$(BIN)/pytest -q -n 3 --dist worksteal -m "not servers and not whole" tests/unit tests/contract
 
 test-servers: $(READY) ## The tests that need real servers
 	$(BIN)/pytest -q -n 2 --dist loadfile -m servers
