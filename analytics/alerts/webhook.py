@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ import msgspec
 from analytics.alerts.http import Post
 from ingest.contract.events import AlertEvent, AlertState
 from ingest.contract.records import rfc3339
+from ingest.runtime.webhooks import signature
 
 if TYPE_CHECKING:
     from analytics.alerts.config import WebhookConfig
@@ -45,11 +44,6 @@ class Webhook:
             self._config.timestamp_header: timestamp,
             self._config.signature_header: signature(self._secret, timestamp, body),
         }
-
-
-def signature(secret: bytes, timestamp: str, body: bytes) -> str:
-    """HMAC-SHA256 over `{timestamp}:{body}`, hexadecimal."""
-    return hmac.new(secret, f"{timestamp}:".encode() + body, hashlib.sha256).hexdigest()
 
 
 def payload(notification: Notification, receiver: str) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from analytics.rollback.webhook import CALLS, sign_body
+from analytics.rollback.webhook import CALLS
 from ingest.contract.names import DEAD_LETTERS
 from ingest.contract.records import TRACE_HEADER, Record, dead_letter
 from ingest.contract.topics import dead
 from ingest.runtime.backoff import Backoff
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
+from ingest.runtime.webhooks import signature
 
 if TYPE_CHECKING:
     from analytics.rollouts.config import WebhookConfig
@@ -103,7 +104,7 @@ class WebhookSender:
             "Content-Type": "application/json",
             "Idempotency-Key": (record.header("ce_id") or b"").decode(),
             self._config.timestamp_header: timestamp,
-            self._config.signature_header: sign_body(self._secret, timestamp, body),
+            self._config.signature_header: signature(self._secret, timestamp, body),
         }
         trace = record.header(TRACE_HEADER)
         return headers | ({TRACE_HEADER: trace.decode("ascii", "replace")} if trace else {})

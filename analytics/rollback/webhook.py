@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -75,11 +73,6 @@ class RollbackWebhook:
 def idempotency_key(decision: Decision) -> str:
     """Equal for every delivery of the same decision."""
     return f"{decision.rollout}:{decision.purpose.value}:{decision.decided_at}"
-
-
-def sign_body(secret: bytes, timestamp: str, body: bytes) -> str:
-    """HMAC-SHA256 over `{timestamp}:{body}`, hexadecimal: as the alerts' webhooks are signed."""
-    return hmac.new(secret, timestamp.encode() + b":" + body, hashlib.sha256).hexdigest()
 
 
 def _call(decision: Decision) -> Call:

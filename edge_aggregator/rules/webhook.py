@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from typing import TYPE_CHECKING
 
 import httpx
 
 from edge_aggregator.rules.deliver import Outcome
+from ingest.runtime.webhooks import signature
 
 if TYPE_CHECKING:
     from edge_aggregator.rules.config import AlarmWebhookConfig
@@ -48,11 +47,10 @@ class Webhook:
 
     def _headers(self, notification: Notification) -> dict[str, str]:
         timestamp = str(self._clock.now_ms() // 1000)
-        signed = hmac.new(self._secret, f"{timestamp}:".encode() + notification.body, hashlib.sha256).hexdigest()
         state = "firing" if notification.firing else "resolved"
         return {
             "Content-Type": "application/json",
             "Idempotency-Key": f"{notification.key}:{notification.life}:{state}",
             self._config.timestamp_header: timestamp,
-            self._config.signature_header: signed,
+            self._config.signature_header: signature(self._secret, timestamp, notification.body),
         }
