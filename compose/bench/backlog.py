@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from compose.bench.mix import METRICS, mix
+from compose.bench.ready_columns import take_columns
 from edge_aggregator.config import milliseconds
 from edge_aggregator.core import Core
 from edge_aggregator.decode.decoded import Decoded, Notes, Samples
 from edge_aggregator.decode.decoder import Taken
 from edge_aggregator.flush import Moment
-from edge_aggregator.journal.block import Block
 from edge_aggregator.names import SeriesName
 from edge_aggregator.receive.port import Message
-from edge_aggregator.recovery import step
 from edge_aggregator.rooms import open_rooms
 from edge_aggregator.storage import Storage
 from ingest.runtime.telemetry import Telemetry
@@ -97,9 +96,7 @@ class _Writer:
             self._core.step(listened)
             self._ids = self._known()
         else:
-            decoded = _decoded(readings, self._ids, now)
-            position = self._rooms.journal.append(decoded, self._rooms.names)
-            step(self._rooms, Block(position, *decoded), listened)
+            take_columns(self._rooms, _decoded(readings, self._ids, now), listened)
         self._core.flush(Moment(now, listened, now - 1, cut_off=False))
 
     def _known(self) -> NDArray[np.int64] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -41,3 +42,8 @@ def fsync_p99_ms(folder: Path, syncs: int = _SYNCS) -> float:
             took.append(time.perf_counter() - begun)
     path.unlink()
     return float(np.percentile(took, 99)) * 1000
+
+
+def disk_figures(folder: Path) -> dict[str, Any]:
+    """What every bench tells of its disk. Raises UnfitFileSystemError for one in memory."""
+    return {"filesystem": filesystem_of(folder), "fsync_p99_ms": round(fsync_p99_ms(folder), 2)}

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from compose.bench.drain import QUICK, DrainLoad, measure
-from compose.bench.filesystem import UnfitFileSystemError, filesystem_of, fsync_p99_ms
+from compose.bench.filesystem import UnfitFileSystemError, disk_figures
 from compose.bench.load import BenchFailedError
+from compose.cli.bench_figures import disk_option, json_option, tell_figures
+from compose.cli.ending import FAILED
 from compose.cli.stack import examples, say
 from compose.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command(epilog=examples("tidegate bench drain --json", "tidegate bench drain --quick"))
@@ -23,14 +27,8 @@ from compose.stack.errors import StackError
 )
 @click.option("--seconds", type=click.FloatRange(5.0), default=300.0, show_default=True, help="How long it may drain.")
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes: shows that it works, measures nothing.")
-@click.option(
-    "--dir",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path(),
-    help="On which disk journal and outbox are written.  [default: here]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Nothing but the JSON on standard output.")
+@disk_option("journal and outbox are")
+@json_option
 def drain(devices: int, hours: float, seconds: float, folder: Path, *, quick: bool, as_json: bool) -> None:
     """Measure the drain: the real process with the backlog of an outage, to a real Kafka, beside live data.
 
@@ -40,12 +38,8 @@ def drain(devices: int, hours: float, seconds: float, folder: Path, *, quick: bo
     """
     load = QUICK if quick else DrainLoad(devices=devices, outage_s=round(hours * 3600), seconds=seconds)
     try:
-        disk = {"filesystem": filesystem_of(folder.resolve()), "fsync_p99_ms": round(fsync_p99_ms(folder.resolve()), 2)}
-        figures = disk | asyncio.run(measure(folder.resolve(), load, say))
+        figures = disk_figures(folder.resolve()) | asyncio.run(measure(folder.resolve(), load, say))
     except (BenchFailedError, StackError, UnfitFileSystemError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    if not as_json:
-        for name, value in figures.items():
-            click.echo(f"{name:<24} {value}")
-    click.echo(json.dumps(figures))
-    sys.exit(0 if figures["passed"] else 1)
+    tell_figures(figures, as_json=as_json, width=24)
+    sys.exit(0 if figures["passed"] else FAILED)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from compose.bench.filesystem import UnfitFileSystemError
 from compose.bench.load import BenchFailedError
 from compose.bench.start.measure import QUICK, WHOLE, measure
+from compose.cli.bench_figures import disk_option, json_option, tell_figures
 from compose.cli.ending import FAILED
 from compose.cli.stack import examples, say
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command(
@@ -24,14 +27,8 @@ from compose.cli.stack import examples, say
 @click.option("--devices", type=click.IntRange(1), help="Devices of ten metrics each.  [default: 1000]")
 @click.option("--runs", type=click.IntRange(1), help="Medians of so many starts.  [default: 5]")
 @click.option("--quick", is_flag=True, help="A journal of 2 MiB: shows that it works, measures nothing.")
-@click.option(
-    "--dir",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path(),
-    help="On which disk the journal is written.  [default: here]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Nothing but the JSON on standard output.")
+@disk_option("the journal is")
+@json_option
 def start(devices: int | None, runs: int | None, folder: Path, *, quick: bool, as_json: bool) -> None:
     """Fill a journal of 2 GiB, kill the gateway, and measure from the start of its process until /readyz says yes.
 
@@ -44,8 +41,5 @@ def start(devices: int | None, runs: int | None, folder: Path, *, quick: bool, a
         figures = asyncio.run(measure(folder.resolve(), sizing, say))
     except (BenchFailedError, UnfitFileSystemError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    if not as_json:
-        for name, value in figures.items():
-            click.echo(f"{name:<28} {value}")
-    click.echo(json.dumps(figures))
+    tell_figures(figures, as_json=as_json, width=28)
     sys.exit(0 if figures["passed"] else FAILED)

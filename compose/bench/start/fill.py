@@ -18,14 +18,13 @@ import msgspec
 import numpy as np
 
 from compose.bench.gateway import bench_config
+from compose.bench.ready_columns import take_columns
 from compose.bench.start.kept import USUAL, keep
 from edge_aggregator.core import Core
 from edge_aggregator.decode.decoded import Decoded, Notes, Samples
 from edge_aggregator.decode.decoder import Taken
 from edge_aggregator.flush import Moment
-from edge_aggregator.journal.block import Block
 from edge_aggregator.receive.port import Message
-from edge_aggregator.recovery import step
 from edge_aggregator.rooms import open_rooms
 from edge_aggregator.storage import Storage
 from ingest.contract.topics import device_topic
@@ -122,9 +121,8 @@ class Fill:
         values = self._rng.random(len(series) * len(times))
         samples = Samples(np.repeat(series, len(times)), np.tile(times, len(series)), values)
         heard = np.unique(series // METRICS).tolist()
-        decoded = Decoded(samples, Notes(taken=int(times[-1]), heard=heard))
-        position = self.rooms.journal.append(decoded, self.rooms.names)
-        step(self.rooms, Block(position, *decoded), int(times[-1]) / _SECOND)
+        taken = int(times[-1])
+        take_columns(self.rooms, Decoded(samples, Notes(taken=taken, heard=heard)), taken / _SECOND)
         self.samples += len(values)
 
     def _messages(self, now: int) -> None:

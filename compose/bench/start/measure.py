@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import psutil
 
-from compose.bench.filesystem import filesystem_of, fsync_p99_ms
+from compose.bench.filesystem import disk_figures
 from compose.bench.gateway import running_gateway, written_config
 from compose.bench.load import BenchFailedError
 from compose.bench.start.fill import METRICS, FillPlan
@@ -53,7 +53,7 @@ QUICK = Sizing(20, 2 * _MIB, _MIB // 4, 10, 200, 1)
 
 async def measure(folder: Path, sizing: Sizing, say: Say) -> dict[str, Any]:
     """Start a gateway again and again from the very same files. Raises BenchFailedError, UnfitFileSystemError."""
-    figures: dict[str, Any] = {"filesystem": filesystem_of(folder), "fsync_p99_ms": round(fsync_p99_ms(folder), 2)}
+    figures = disk_figures(folder)
     with tempfile.TemporaryDirectory(prefix="start-", dir=folder) as name:
         place, port = Path(name), free_port()
         bounds = {"journal_bytes": sizing.journal_bytes, "journal_file_bytes": sizing.file_bytes}
