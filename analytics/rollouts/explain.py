@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from analytics.rollouts.bets import EVENTS
 from analytics.rollouts.eprocess.combine import threshold
 from analytics.rollouts.gate import new_gate, weighted_harm
-from ingest.contract.events import Outcome
+from ingest.contract.events import OF_FIRST_EVENTS, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +67,7 @@ def _sentences(gate: Gate, hours: float) -> list[str]:
 
 def _guard_sentence(gate: Gate, bets: Bets) -> str:
     canary, control = bets.events
-    seen = "first events" if bets.guard.kind in EVENTS else "soaks"
+    seen = "first events" if bets.guard.kind in OF_FIRST_EVENTS else "soaks"
     needed = threshold(gate.alpha) - float(np.log10(bets.weight))
     harm = f"against harmlessness 10^{bets.log10_harm:.2f} of 10^{needed:.2f}"
     safe = f"against the margin {bets.guard.margin:g} 10^{bets.log10_safe:.2f} of 10^{threshold(gate.alpha):.2f}"

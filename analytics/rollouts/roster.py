@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from analytics.rollouts.columns import Code, EvidenceColumns
-from ingest.contract.events import Arm, EvidenceKind, GuardKind
+from ingest.contract.events import OF_FIRST_EVENTS, Arm, EvidenceKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 CODES: dict[EvidenceKind, int] = {kind: Code[kind.name] for kind in EvidenceKind}
-EVENT_KINDS = frozenset({GuardKind.CRASH, GuardKind.SILENCE})
 
 
 class EvidenceRow(Protocol):
@@ -120,5 +119,5 @@ class Roster(msgspec.Struct):
 
 def new_roster(guards: Sequence[Guard]) -> Roster:
     """Nobody yet; the metrics are those that the guards watch."""
-    names = [guard.metric or guard.name for guard in guards if guard.kind not in EVENT_KINDS]
+    names = [guard.metric or guard.name for guard in guards if guard.kind not in OF_FIRST_EVENTS]
     return Roster(metrics={name: place for place, name in enumerate(dict.fromkeys(names))})

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analytics.rollouts.bets import EVENTS
 from analytics.rollouts.eprocess.combine import threshold
-from ingest.contract.events import GuardKind, GuardVerdict, Outcome, Verdict
+from ingest.contract.events import OF_FIRST_EVENTS, GuardKind, GuardVerdict, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +115,7 @@ def _seen(gate: Gate) -> str:
 
 def _counts(bets: Bets) -> str:
     canary, control = bets.events
-    if bets.guard.kind not in EVENTS:
+    if bets.guard.kind not in OF_FIRST_EVENTS:
         return f"the soak of {canary} canaries and {control} controls is over"
     return f"{canary} first events among canaries, {control} among controls"
 
@@ -125,12 +124,12 @@ def _needed(gate: Gate) -> str:
     first = [
         f"about {_events_to_pass(gate, bets)} more first events for {bets.guard.name}"
         for bets in gate.bets
-        if bets.guard.kind in EVENTS
+        if bets.guard.kind in OF_FIRST_EVENTS
     ]
     soaks = [
         f"more soaks for {bets.guard.name}"
         for bets in gate.bets
-        if bets.guard.kind not in EVENTS and bets.log10_safe < threshold(gate.alpha)
+        if bets.guard.kind not in OF_FIRST_EVENTS and bets.log10_safe < threshold(gate.alpha)
     ]
     return ", ".join(first + soaks)
 
@@ -141,7 +140,7 @@ def _hours_to_pass(gate: Gate, at: int) -> float:
     waits = [
         (_events_to_pass(gate, bets) / sum(bets.events) if sum(bets.events) else math.inf)
         for bets in gate.bets
-        if bets.guard.kind in EVENTS
+        if bets.guard.kind in OF_FIRST_EVENTS
     ]
     longest = max(waits, default=0.0) * max(elapsed, 0.0)
     return significant(longest, 3) if math.isfinite(longest) else 0.0

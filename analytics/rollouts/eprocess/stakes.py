@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analytics.rollouts.eprocess.mixture import Mixture, mixture
-from ingest.contract.events import GuardKind, Worse
+from ingest.contract.events import OF_FIRST_EVENTS, GuardKind, Worse
 
 if TYPE_CHECKING:
     from ingest.contract.events import Guard
@@ -42,7 +42,7 @@ SAFE: dict[GuardKind, Mixture] = {
 def harm_mixture(guard: Guard) -> Mixture:
     """The effects that are bet on for a guard; half the stake on each direction when both are harm."""
     mixed = HARM[guard.kind]
-    if guard.worse is not Worse.DIFFERENT or guard.kind in (GuardKind.CRASH, GuardKind.SILENCE):
+    if guard.worse is not Worse.DIFFERENT or guard.kind in OF_FIRST_EVENTS:
         return mixed
     both = np.concatenate([mixed.effects, -mixed.effects])
     return Mixture(both, np.concatenate([mixed.log_weights, mixed.log_weights]) - np.log(2.0))

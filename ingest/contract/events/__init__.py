@@ -4,6 +4,7 @@ from ingest.contract.events.accounts import AccountEvent
 from ingest.contract.events.alarms import AlertEvent, AlertState, AnomalyEvent, AnomalyStatus
 from ingest.contract.events.fleet import DeviceChange, DeviceEvent, DeviceState, GatewayEvent
 from ingest.contract.events.plans import (
+    OF_FIRST_EVENTS,
     Guard,
     GuardKind,
     PlanState,
@@ -19,6 +20,7 @@ from ingest.contract.events.rollbacks import AckEvent, AckStatus, RollbackPhase,
 from ingest.contract.events.verdicts import Arm, Evidence, EvidenceKind, GuardVerdict, Outcome, Verdict
 
 __all__ = [
+    "OF_FIRST_EVENTS",
     "AccountEvent",
     "AckEvent",
     "AckStatus",

@@ -18,6 +18,10 @@ class GuardKind(StrEnum):
     COUNT = "count"  # the same for counts
 
 
+OF_FIRST_EVENTS = frozenset({GuardKind.CRASH, GuardKind.SILENCE})
+"""The guards of a device's first event; the others watch a statistic of its soak."""
+
+
 class Worse(StrEnum):
     """Which values of a soaked metric are the worse ones."""
 
