@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edge_aggregator.outbox.cells import CELL_MS, bits_of, extent
+from edge_aggregator.outbox.cells import WIDEST_MS as NEVER_COARSER_MS
 from edge_aggregator.outbox.coarsen import Step, coarsen, unmerged
 from edge_aggregator.outbox.outbox import COARSEST, Kind
 from edge_aggregator.outbox.pile import both, newest_revisions, pile
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 FACTORS = {1: 6, 2: 10}
 """How many times wider windows become on their way to a level."""
 
-WIDEST_MS = {1: 60_000, 2: 360_000}
+WIDEST_MS = {1: 60_000, 2: NEVER_COARSER_MS}
 """Windows wider than this stay as they are on that way."""
 
 PATIENCE = 10

@@ -165,7 +165,7 @@ class Outbox:
     def every(self) -> Iterator[Waiting]:
         """All records, oldest first."""
         rows = self._db.execute("SELECT id, bytes, place, created FROM waiting ORDER BY place, id")
-        return (self._waiting(Row(*row)) for row in rows)
+        return (self.read(Row(*row)) for row in rows)
 
     def remove(self, ids: Iterable[int]) -> None:
         """Forget records."""
@@ -183,7 +183,7 @@ class Outbox:
                 "SELECT id, bytes, place, created FROM waiting WHERE tried = 0 AND kind = ? ORDER BY place, id LIMIT 1"
             )
             while rows := self._read(query, (kind,)):
-                yield self._waiting(rows[0])
+                yield self.read(rows[0])
 
     def forget_heartbeats(self) -> None:
         """Forget heartbeats that were never sent: the one that comes now says all that they say."""
@@ -211,7 +211,11 @@ class Outbox:
 
     def read(self, row: Row) -> Waiting:
         """A record that waits."""
-        return self._waiting(row)
+        query = "SELECT kind, tried FROM waiting WHERE id = ?"
+        kind, tried = self._db.execute(query, (row.id,)).fetchone() or (0, 0)
+        data = self._db.execute("SELECT record FROM outbox WHERE id = ?", (row.id,)).fetchone()
+        record = _DECODER.decode(data[0] if data else b"")
+        return Waiting(row.id, Kind(kind), row.created, record, row.place, Tried(tried))
 
     def raise_level(self, row: Row, level: int) -> None:
         """These rollups stay as they are until a higher level's turn comes."""
@@ -249,7 +253,7 @@ class Outbox:
         return fitting
 
     def _hand_out(self, rows: list[Row]) -> list[Waiting]:
-        found = [self._waiting(row) for row in sorted(rows, key=lambda row: (row.place, row.id))]
+        found = [self.read(row) for row in sorted(rows, key=lambda row: (row.place, row.id))]
         self._out.update(one.id for one in found)
         return found
 
@@ -257,10 +261,3 @@ class Outbox:
         query = "SELECT coalesce(max(place), -1) FROM waiting WHERE tried > 0 AND kind = 0"
         row = self._db.execute(query).fetchone()
         return int(row[0]) if row else -1
-
-    def _waiting(self, row: Row) -> Waiting:
-        query = "SELECT kind, tried FROM waiting WHERE id = ?"
-        kind, tried = self._db.execute(query, (row.id,)).fetchone() or (0, 0)
-        data = self._db.execute("SELECT record FROM outbox WHERE id = ?", (row.id,)).fetchone()
-        record = _DECODER.decode(data[0] if data else b"")
-        return Waiting(row.id, Kind(kind), row.created, record, row.place, Tried(tried))
