@@ -11,7 +11,16 @@ import pytest
 from ingest.contract.topics import every_topic
 from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.secrets import generate_private_key
-from tests.faults.test_edge_kill import CLOCK, Device, Gateway, free_port, judge, shipped, until_all_is_closed
+from tests.faults.test_edge_kill import (
+    CLOCK,
+    Device,
+    Gateway,
+    all_that_was_sent,
+    close_all,
+    free_port,
+    judge,
+    shipped,
+)
 from tests.mqtt_intake import until
 from tests.small_disk import SmallDisk, allowed
 
@@ -63,14 +72,9 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged(
         assert "free or replace the disk, then start again" in capfd.readouterr().err
         disk.resize(64 * KIB * KIB)
         gateway.start()
-        await until(lambda: all(device.settled() for device in devices), "every message is acknowledged")
-        sent = [sample for device in devices for sample in device.sent]
-        await until_all_is_closed(log, len({sample[:3] for sample in sent}))
-        gateway.stop()
+        sent = await all_that_was_sent(gateway, devices, log)
     finally:
-        for device in devices:
-            device.close()
-        gateway.close()
+        close_all(gateway, devices)
     judge(await shipped(log), sent)
     await log.close()
 
@@ -96,11 +100,8 @@ async def test_on_a_disk_that_cannot_be_written_it_does_not_start(
         assert "free or replace the disk, then start again" in capfd.readouterr().err
         disk.read_only(so=False)
         gateway.start()
-        await until(device.settled, "every message is acknowledged")
-        await until_all_is_closed(log, len({sample[:3] for sample in device.sent}))
-        gateway.stop()
+        sent = await all_that_was_sent(gateway, [device], log)
     finally:
-        device.close()
-        gateway.close()
-    judge(await shipped(log), device.sent)
+        close_all(gateway, [device])
+    judge(await shipped(log), sent)
     await log.close()

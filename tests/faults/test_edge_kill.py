@@ -167,18 +167,28 @@ async def test_what_was_acknowledged_is_counted_exactly_once(tmp_path: Path, see
                 await asyncio.sleep(0.01)
             gateway.kill()
         gateway.start()
-        await until(lambda: all(device.settled() for device in devices), "every message is acknowledged")
-        sent = [sample for device in devices for sample in device.sent]
-        await until_all_is_closed(log, len({sample[:3] for sample in sent}))
-        gateway.stop()
+        sent = await all_that_was_sent(gateway, devices, log)
     finally:
-        for device in devices:
-            device.close()
-        gateway.close()
+        close_all(gateway, devices)
     batches = await shipped(log)
     await log.close()
     judge(batches, sent)
     assert sum(batch.column("revision").astype(bool).sum() for batch in batches) > 0
+
+
+async def all_that_was_sent(gateway: Gateway, devices: list[Device], log: SqliteLog) -> list[Sample]:
+    """The gateway takes it all, every window closes, and it stops."""
+    await until(lambda: all(device.settled() for device in devices), "every message is acknowledged")
+    sent = [sample for device in devices for sample in device.sent]
+    await until_all_is_closed(log, len({sample[:3] for sample in sent}))
+    gateway.stop()
+    return sent
+
+
+def close_all(gateway: Gateway, devices: list[Device]) -> None:
+    for device in devices:
+        device.close()
+    gateway.close()
 
 
 async def until_all_is_closed(log: SqliteLog, distinct: int) -> None:
