@@ -70,7 +70,7 @@ async def test_an_outage_is_waited_out_and_said(
     house.start()
     await house.send(gateway.record())
     await house.until_batches(1)
-    assert house.health.reasons() == {}
+    await house.until(lambda: house.health.reasons() == {})  # the first batch may be there before the door says so
     moods.away = True
     await house.send(*(gateway.record() for _ in range(20)))
     await house.until(lambda: "ingest.store" in house.health.reasons())
