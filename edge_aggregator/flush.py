@@ -121,7 +121,7 @@ def _write(rooms: Rooms, work: _Work, moment: Moment, trace: str) -> Eviction:
         if work.heartbeat:
             _write_heartbeat(rooms, moment, trace)
         _make_room(rooms, Scene(rooms.ledger, rooms.windows, now, trace))
-        return _write_checkpoint(rooms, now)
+        return _write_checkpoint(rooms, now, work.pending.skewed)
 
 
 def _write_batches(rooms: Rooms, work: _Work, now: int, trace: str) -> None:
@@ -175,7 +175,7 @@ def _lost(rooms: Rooms) -> list[LostSpan]:
     return [*known, *(span for span in rooms.journal.lost_spans if span not in known)][-MOST_SPANS:]
 
 
-def _write_checkpoint(rooms: Rooms, now: int) -> Eviction:
+def _write_checkpoint(rooms: Rooms, now: int, skewed: int) -> Eviction:
     earliest = rooms.windows.open.earliest()
     needed = rooms.position + 1 if earliest is None else earliest
     eviction = plan(rooms.journal.folder, rooms.bounds, now, needed)
@@ -194,6 +194,7 @@ def _write_checkpoint(rooms: Rooms, now: int) -> Eviction:
         devices=rooms.registry.save(),
         next_series=len(rooms.names.series),
         offenders=rooms.offenders.most(),
+        skewed=rooms.saved.skewed + skewed,
     )
     rooms.state.save_names(rooms.names, rooms.rewidened)
     rooms.rewidened.clear()

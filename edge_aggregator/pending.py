@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Pending:
-    """`skewed`, `overflowed` and `events_rejected` only ever become metrics."""
+    """`overflowed` and `events_rejected` only ever become metrics."""
 
     def __init__(self) -> None:
         self.dead: list[DeadLetter] = []

@@ -75,8 +75,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     `processed`: the last block that everything here contains; `journaled`: samples received by the journal with it;
     `needed`: the first block that an open window needs; `evicted_until`: the newest timestamp (ms) that the journal has
     forgotten; `events`: how many events were made; `next_series`: the lowest id that no series ever had; `offenders`:
-    samples that overflowed, by device; `lost_blocks`: the newest ones; `owed` and `gone`: what the next entry of the ledger
-    tells of batches dropped.
+    samples that overflowed, by device; `skewed`: samples from the future, held to their arrival; `lost_blocks`: the newest
+    ones; `owed` and `gone`: what the next entry of the ledger tells of batches dropped.
     """
 
     processed: int = 0
@@ -91,6 +91,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     devices: dict[str, bytes] = {}
     next_series: int = 0
     offenders: dict[str, int] = {}
+    skewed: int = 0
     owed: int = 0
     gone: Spans = ()
 

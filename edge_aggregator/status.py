@@ -46,6 +46,8 @@ class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Those that are pending or firing, the ones that changed last first."""
     over_quota: dict[str, int]
     """Samples in overflow series, by device: those with the most."""
+    skewed: int
+    """Samples from the future, held to the time of their arrival."""
     lost_blocks: list[LostSpan]
     """Blocks of the journal that could not be read, the newest ones, from the first to the last position and why."""
 
@@ -89,6 +91,7 @@ def _read(db: apsw.Connection, data_dir: Path) -> EdgeStatus:
         series=_count(db, "SELECT count(*) FROM series"),
         alarms=_alarms(db),
         over_quota=progress.offenders,
+        skewed=progress.skewed,
         quarantined_blocks=sum(span.last - span.first + 1 for span in progress.lost_blocks),
         lost_blocks=progress.lost_blocks,
         journal_bytes=sum(_size(file) for file in (data_dir / "journal").glob("journal-*")),

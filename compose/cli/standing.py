@@ -38,6 +38,8 @@ def _of_files(found: EdgeStatus, config: EdgeConfig, now: int) -> Iterator[Line]
     for name, counts in (("rejected", totals.rejected), ("dropped", totals.dropped), ("over quota", found.over_quota)):
         if counts:
             yield name, ", ".join(f"{key} {count:,}" for key, count in counts.items())
+    if found.skewed:
+        yield "from the future", f"{found.skewed:,} samples, held to the time of their arrival: see clocks"
     yield "devices", f"{found.devices:,} with {found.series:,} series"
     yield "journal", _fill(found.journal_bytes, config.journal_bytes)
     yield "outbox", f"{_fill(found.outbox_bytes, config.outbox_bytes)}, {found.outbox_records:,} records"
