@@ -9,6 +9,7 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from paho.mqtt.client import Client, MQTTMessage, MQTTProtocolVersion
 from paho.mqtt.enums import CallbackAPIVersion
@@ -18,8 +19,10 @@ from compose.fleet.link import BrokerAddress, DeviceLink
 from edge_aggregator.rules.config import AlarmsConfig, AlarmWebhookConfig, RuleConfig
 from edge_aggregator.status import status
 from ingest.contract.topics import device_topic
+from ingest.runtime.observe import ObserveConfig, ObserveServer
 from tests.edge_bench import SITE
 from tests.edge_site import Site, site
+from tests.integration.test_edge_service import eventually
 from tests.mqtt_intake import until
 from tests.receivers import Answer, Receiver
 
@@ -99,12 +102,54 @@ async def report(here: Site, device: DeviceLink, value: float) -> None:
     await asyncio.sleep(0.05)
 
 
+async def reports(here: Site, device: DeviceLink, value: float) -> None:
+    """The same again and again, until cancelled."""
+    while True:
+        await report(here, device, value)
+
+
 def connected(port: int) -> DeviceLink:
     link = DeviceLink(
         BrokerAddress(host="127.0.0.1", port=port), "d", device_topic(SITE, "d", "command"), lambda _: None
     )
     link.connect()
     return link
+
+
+@asynccontextmanager
+async def metrics_page(here: Site) -> AsyncIterator[httpx.AsyncClient]:
+    """What Prometheus would ask: the gateway's own listener."""
+    server = ObserveServer(ObserveConfig(), health=here.health, telemetry=here.telemetry)
+    serving = asyncio.create_task(server.run())
+    await server.started.wait()
+    try:
+        async with httpx.AsyncClient(base_url=server.address, trust_env=False) as client:
+            yield client
+    finally:
+        server.drain()
+        await serving
+
+
+async def told(page: httpx.AsyncClient, line: str) -> None:
+    """Waits until /metrics has that line."""
+
+    async def says() -> bool:
+        return line in (await page.get("/metrics")).text.splitlines()
+
+    await eventually(says)
+
+
+async def test_alarms_are_on_the_metrics_page(tmp_path: Path) -> None:
+    async with site(tmp_path) as here, here.running(rules=RULES), metrics_page(here) as page:
+        device = await asyncio.to_thread(connected, here.port)
+        hot = asyncio.create_task(reports(here, device, 90.0))
+        await told(page, 'tidegate_edge_alarms{rule="hot",state="firing"} 1.0')
+        hot.cancel()
+        cool = asyncio.create_task(reports(here, device, 20.0))
+        await told(page, 'tidegate_edge_alarms{rule="hot",state="firing"} 0.0')
+        cool.cancel()
+        await asyncio.to_thread(device.close)
+        await told(page, 'tidegate_edge_alarms{rule="gone",state="firing"} 1.0')
 
 
 @pytest.mark.parametrize("version", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
