@@ -68,12 +68,20 @@ class Site:
             client.disconnect()
             client.loop_stop()
 
-    async def publish(self, payloads: list[bytes], *, channel: str = "telemetry", retain: bool = False) -> None:
-        await asyncio.to_thread(self._publish, payloads, channel, retain)
+    async def publish(
+        self,
+        payloads: list[bytes],
+        *,
+        device: str = "d1",
+        channel: str = "telemetry",
+        qos: int = 1,
+        retain: bool = False,
+    ) -> None:
+        await asyncio.to_thread(self._publish, payloads, self.topic(device, channel), qos, retain)
 
-    def _publish(self, payloads: list[bytes], channel: str, retain: bool) -> None:  # noqa: FBT001 - of one caller
+    def _publish(self, payloads: list[bytes], topic: str, qos: int, retain: bool) -> None:  # noqa: FBT001 - of one caller
         with self.device() as client:
-            sent = [client.publish(self.topic(channel=channel), payload, 1, retain) for payload in payloads]
+            sent = [client.publish(topic, payload, qos, retain) for payload in payloads]
             for message in sent:
                 message.wait_for_publish(DEADLINE_S)
 
@@ -133,6 +141,33 @@ async def test_acknowledgements_go_out_in_order_of_arrival(site: Site) -> None:
         await site.publish([b"end"])
         await until(lambda: intake.payloads()[-1] == b"end")
     assert len(intake.messages()) == 3001
+
+
+@both
+async def test_qos_2_is_taken_as_the_broker_downgrades_it(site: Site, only_311: bool) -> None:  # noqa: FBT001 - a parameter
+    intake, again = HeldIntake(), HeldIntake()
+    async with relay(site.endpoint.host, site.endpoint.port, only_311=only_311) as between:
+        config = site.config(port=between.port)
+        async with reading(config, intake):
+            await site.publish([b"%d" % n for n in range(50)], qos=2)
+            await until(lambda: len(intake.messages()) == 50)
+            intake.commit()
+        assert intake.payloads() == [b"%d" % n for n in range(50)]
+        async with reading(config, again) as reader:
+            await site.publish([b"end"], qos=2)
+            await until(lambda: again.payloads() == [b"end"])  # what was committed had been acknowledged
+            assert reader.counters["sessions_kept"] == 1
+            again.commit()
+
+
+async def test_two_gateways_split_a_site_by_device(site: Site) -> None:
+    first, second = HeldIntake(commits=True), HeldIntake(commits=True)
+    halves = [site.config(client_id=f"edge-{site.name}-{n}", topics=[site.topic(f"d{n}", "+")]) for n in (1, 2)]
+    async with reading(halves[0], first), reading(halves[1], second):
+        await site.publish([b"1", b"2"], device="d1")
+        await site.publish([b"3"], device="d2")
+        await until(lambda: len(first.messages()) == 2 and len(second.messages()) == 1)
+    assert (first.payloads(), second.payloads()) == ([b"1", b"2"], [b"3"])
 
 
 async def test_what_is_published_while_the_edge_is_away_waits_for_it(site: Site) -> None:
