@@ -10,6 +10,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+from compose.bench.edge_rows import STOCK_LEAST
 from compose.bench.filesystem import UnfitFileSystemError, filesystem_of
 from compose.bench.reel import Reel, write_digits
 from compose.cli.bench import bench
@@ -35,6 +36,7 @@ def test_a_quick_run_measures_and_loses_nothing(tmp_path: Path):
         "journal_bytes_per_sample",
     ):
         assert figures[key] >= 0, key
+    assert figures["stock_enough"] is (figures["stock_messages_per_second"] >= STOCK_LEAST)
     assert figures["filesystem"] not in ("tmpfs", "ramfs")
     assert not list(tmp_path.iterdir()), "a bench leaves nothing behind"
 
