@@ -13,6 +13,7 @@ import msgspec
 from compose.cli.ending import REFUSED, refuse
 from compose.processes.check import load_process, warnings
 from compose.processes.config import KINDS, Process
+from compose.processes.files import require_files
 from ingest.runtime.config import ConfigError
 
 T = TypeVar("T", bound=Process)
@@ -52,18 +53,22 @@ def init(kind: str) -> None:
 @click.command()
 @KIND
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--elsewhere", is_flag=True, help="The files it names are on another machine: do not look for them.")
 @click.option("--json", "as_json", is_flag=True, help='One JSON object: {"ok", "error", "warnings"}.')
-def check(kind: str, path: Path, *, as_json: bool) -> None:
+def check(kind: str, path: Path, *, elsewhere: bool, as_json: bool) -> None:
     """Validate a configuration file without starting anything; exit code 2 when it is wrong.
 
-    Whether the files with secrets are there is looked at when the process starts.
+    The keys, secrets and certificates that it names must be there, and usable, as when the process starts.
 
     \b
     Example:
       tidegate check edge edge.toml
     """
     try:
-        found = list(warnings(load_process(path, KINDS[kind])))
+        config = load_process(path, KINDS[kind])
+        if not elsewhere:
+            require_files(path, config)
+        found = list(warnings(config))
     except ConfigError as error:
         if not as_json:
             refuse(str(error))

@@ -14,8 +14,8 @@ import msgspec
 
 from compose.cli.config import read
 from compose.cli.ending import end_process, fail, refuse
-from compose.processes.check import require_secrets
 from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess, Process
+from compose.processes.files import require_files
 from compose.processes.run import run_analytics, run_api, run_edge, run_ingest
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.config import ConfigError
@@ -30,7 +30,7 @@ CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False
 def _run(path: Path, kind: type[T], process: Callable[[T], Awaitable[None]]) -> None:
     config = read(path, kind)
     try:
-        require_secrets(path, config)
+        require_files(path, config)
     except ConfigError as error:
         refuse(str(error))
 

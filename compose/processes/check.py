@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, TypeVar
 
 from compose.processes.config import ApiProcess, EdgeProcess, IngestProcess, Process
+from compose.processes.files import environment_problems
 from dashboards.api.config import ApiConfigError, check_config
 from ingest.contract.topics import is_name
 from ingest.runtime.config import ConfigError, load_config
 from ingest.runtime.observe import ListenError, ObserveConfig, require_protection
-from ingest.runtime.secrets import SecretError, parse_public_key, read_secret
+from ingest.runtime.secrets import SecretError, parse_public_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Process)
 
-SECRETS = frozenset(
-    {"password_file", "token_file", "secret_file", "key_file", "journal_key_file", "signing_key_file", "tls_key"}
-)
-"""Settings that name a file which only its owner may read. (`credentials_file` is read and judged by the listener.)"""
-
 
 def load_process(path: Path, kind: type[T]) -> T:
     """Read and validate a process's file. Raises ConfigError with everything that is wrong, a line each."""
@@ -35,15 +29,6 @@ def load_process(path: Path, kind: type[T]) -> T:
     if found := list(problems(config)):
         raise ConfigError("\n".join(f"{path}: {problem}" for problem in found))
     return config
-
-
-def require_secrets(path: Path, config: Process) -> None:
-    """Raises ConfigError unless every secret file that `config` names is there and private."""
-    for place, file in _secret_files(config, ""):
-        try:
-            read_secret(file)
-        except (SecretError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: {place}: {error}") from error
 
 
 def problems(config: Process) -> Iterator[str]:
@@ -63,6 +48,7 @@ def problems(config: Process) -> Iterator[str]:
 
 def warnings(config: Process) -> Iterator[str]:
     """What may be meant, but probably is not; nothing is refused for it."""
+    yield from environment_problems(config)
     if isinstance(config, EdgeProcess):
         from edge_aggregator.rules.unmatched import unmatched  # noqa: PLC0415 - only an edge has rules
 
@@ -123,17 +109,3 @@ def _key_problems(place: str, key: str) -> Iterator[str]:
         parse_public_key(key)
     except SecretError as error:
         yield f"{place}: {error}; `tidegate keys generate` prints one"
-
-
-def _secret_files(value: Any, path: str) -> Iterator[tuple[str, Path]]:
-    if isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _secret_files(inner, f"{path}[{index}]")
-    if not isinstance(value, msgspec.Struct):
-        return
-    for name in value.__struct_fields__:
-        inner, place = getattr(value, name), f"{path}.{name}" if path else name
-        if name in SECRETS and inner:
-            yield place, Path(inner)
-        else:
-            yield from _secret_files(inner, place)

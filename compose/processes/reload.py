@@ -8,8 +8,9 @@ import signal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from compose.processes.check import load_process, require_secrets
+from compose.processes.check import load_process
 from compose.processes.config import EdgeProcess
+from compose.processes.files import require_files
 from compose.processes.report import say
 from edge_aggregator.reload import changed
 from edge_aggregator.service import ReloadRefusedError
@@ -97,5 +98,5 @@ def set_log_level(config: EdgeProcess) -> None:
 
 def _load(path: Path) -> EdgeProcess:
     config = load_process(path, EdgeProcess)
-    require_secrets(path, config)
+    require_files(path, config)
     return config

@@ -185,6 +185,7 @@ def test_a_missing_key_is_told_before_anything_starts(files: Files) -> None:
     assert "edge.key_file" in text
     assert "cannot be read: No such file" in text
     assert len(text.splitlines()) == 1
+    assert refused("check", "edge", files.folder / "edge.toml") == text
     assert not (files.folder / "edge-north").exists()
 
 

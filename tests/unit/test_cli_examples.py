@@ -60,7 +60,7 @@ def told(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def test_check_takes_the_example(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"{kind}.toml"
     path.write_text(example(kind))
-    result = CliRunner().invoke(tidegate, ["check", kind, str(path)])
+    result = CliRunner().invoke(tidegate, ["check", kind, str(path), "--elsewhere"])
     assert (result.exit_code, result.output) == (0, f"{path}: good\n")
 
 
