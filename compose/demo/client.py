@@ -6,13 +6,16 @@ from typing import Any
 
 import httpx
 
+READ_S = 60.0
+"""An overloaded machine answers late; what is awaited has patience of its own."""
+
 
 class ApiClient:
     """A few reads and one write of the public API. Raises httpx.HTTPError."""
 
     def __init__(self, address: str, token: str) -> None:
         self._http = httpx.AsyncClient(
-            base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=10.0, trust_env=False
+            base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=READ_S, trust_env=False
         )
 
     async def get(self, path: str) -> Any:

@@ -19,6 +19,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     """Records in the outboxes."""
 
+    def counts(self) -> tuple[int, ...]:
+        """All of it, to be compared."""
+        counts: tuple[int, ...] = msgspec.structs.astuple(self)
+        return counts
+
     def balanced(self) -> bool:
         """Whether every sample received is explained."""
         explained = self.rolled_up + self.duplicate + self.rejected + self.dropped + self.open
@@ -38,6 +43,16 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Fingerprints that the on-call inbox has got as firing."""
     resolved: frozenset[str]
     """Fingerprints that it has got as resolved."""
+
+    def moving(self) -> tuple[object, ...]:
+        """What changes while the loop goes on; samples always come, they say nothing of it."""
+        return (
+            tuple(sorted(f"{device['device']} {device['state']} {device['firmware']}" for device in self.devices)),
+            tuple(sorted((alert["fingerprint"], alert["state"]) for alert in self.alerts)),
+            f"{self.verdict()} {self.gate.get('e_value', 0.0)}",
+            tuple(sorted((name, str(value)) for name, value in self.rollback.items())),
+            (self.fired, self.resolved),
+        )
 
     def online(self) -> int:
         """Devices that report."""

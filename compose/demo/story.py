@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from compose.demo.acts import LOOK_S, Patience
 from compose.demo.summary import Alerts, Gate, Rollback, Samples
 from compose.fleet.release import Release
 
@@ -99,7 +100,8 @@ class Story:
         await self._stage.until(
             "the backlog arrives complete",
             lambda seen: seen.account.waiting < len(seen.sites) * 3 and not _dark(seen),
-            30,
+            within_s=30,
+            moving=lambda seen: (seen.account.waiting, seen.moving()),
         )
         self._say(f"the link is back; the backlog of {site} has arrived", "green")
         await self._stage.watch(max(0.0, quiet_until - self._stage.seconds()))
@@ -164,6 +166,7 @@ class Story:
             "every window is closed and every batch sent",
             lambda seen: seen.account.received >= sent and seen.account.open == 0,
             within_s=30,
+            moving=lambda seen: seen.account.counts(),
         )
         seen = await self._stage.until("every fired alert was delivered", _all_delivered, within_s=20)
         stored = await self._stored(seen.account.rolled_up)
@@ -182,10 +185,9 @@ class Story:
         self._say(f"{sent:,} samples sent, {account.received:,} received, {stored:,} in the store's windows")
 
     async def _stored(self, expected: int) -> int:
-        deadline = self._clock.monotonic() + 20
-        stored = await self._theatre.stored()
-        while stored != expected and self._clock.monotonic() < deadline:
-            await self._clock.sleep(0.25)
+        patience, stored = Patience(20, self._clock), await self._theatre.stored()
+        while stored != expected and not patience.over(stored):
+            await self._clock.sleep(LOOK_S)
             stored = await self._theatre.stored()
         return stored
 

@@ -18,7 +18,7 @@ def start(*options: str) -> subprocess.Popen[str]:
 
 
 def result(running: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
-    out, err = running.communicate(timeout=280)
+    out, err = running.communicate(timeout=900)
     assert out.strip(), err
     return running.returncode, json.loads(out.strip().splitlines()[-1])
 
