@@ -1,4 +1,8 @@
-"""Real disks that are full or read-only: the process ends, what it had acknowledged is there when there is room again."""
+"""Disks that are full or read-only: the process ends, what it had acknowledged is there when there is room again.
+
+The disks are real ones where this system lets one be mounted (some containers forbid user namespaces), and everywhere the
+next best: files that may not grow, and a folder without permission to write.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from tests.faults.test_edge_kill import (
     judge,
     shipped,
 )
+from tests.limited_files import LimitedFiles
 from tests.mqtt_intake import until
 from tests.small_disk import SmallDisk, allowed
 
@@ -31,11 +36,12 @@ if TYPE_CHECKING:
 KIB = 1024
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    if not allowed():
-        pytest.skip("no real disk that is full or read-only: this system forbids user namespaces or mounts in them")
-    disk = SmallDisk(tmp_path / "edge", 600 * KIB)
+KINDS = [LimitedFiles, SmallDisk] if allowed() else [LimitedFiles]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk | LimitedFiles]:
+    disk = request.param(tmp_path / "edge", 600 * KIB)
     yield disk
     disk.close()
 
@@ -52,7 +58,7 @@ async def load(gateway: Gateway, devices: list[Device]) -> int:
 
 @pytest.mark.whole
 async def test_a_full_disk_loses_nothing_that_was_acknowledged(
-    tmp_path: Path, disk: SmallDisk, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, disk: SmallDisk | LimitedFiles, capfd: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random("a full disk")
     generate_private_key(tmp_path / "gateway.pem")
@@ -80,7 +86,7 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged(
 
 
 async def test_on_a_disk_that_cannot_be_written_it_does_not_start(
-    tmp_path: Path, disk: SmallDisk, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, disk: SmallDisk | LimitedFiles, capfd: pytest.CaptureFixture[str]
 ) -> None:
     generate_private_key(tmp_path / "gateway.pem")
     log = SqliteLog(tmp_path / "log.db", CLOCK)
