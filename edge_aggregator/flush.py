@@ -187,6 +187,7 @@ def _write_checkpoint(rooms: Rooms, now: int, skewed: int) -> Eviction:
         lost_blocks=_lost(rooms),
         events=rooms.records.made,
         totals=rooms.ledger.totals,
+        account=rooms.ledger.account.save(),
         head=rooms.ledger.head,
         owed=rooms.ledger.owed,
         gone=rooms.ledger.gone,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from edge_aggregator.by_device import added
 from edge_aggregator.decode.decoded import Decoded
 from edge_aggregator.journal.block import Block
 from edge_aggregator.journal.content import with_known_names
@@ -41,11 +44,14 @@ def step(rooms: Rooms, block: Block | LostBlock, listened: float = 0.0) -> None:
     """Take one block of the journal into the account, the windows and the registry."""
     if isinstance(block, Block):
         decoded = Decoded(block.samples, block.notes)
-        rooms.ledger.receive(decoded.received(), block.notes.rejected)
+        notes, of = block.notes, np.bincount(rooms.names.columns["device"][block.samples.series])
+        rooms.ledger.receive(decoded.received(), notes.rejected, of=of, rejected_of=notes.rejected_of)
         rooms.ledger.reject(SampleRejection.TOO_OLD.value, rooms.windows.step(block.samples, block.position))
-        notes, watermark = block.notes, rooms.windows.devices["watermark"]
+        watermark = rooms.windows.devices["watermark"]
         rooms.registry.clocks.note(notes.heard, watermark, notes.taken, notes.ahead)
         rooms.registry.step(block.samples, block.notes, listened)
+        for device in {message.device for message in notes.messages}:
+            rooms.ledger.account.describe(device, rooms.registry.hardware(device))
         rooms.names.places.use(block.samples.series)
         rooms.offenders.note(block.samples.series, rooms.names)
         rooms.pending.note(block.notes)
@@ -111,8 +117,12 @@ def _rebuild(rooms: Rooms) -> None:
         if isinstance(block, Block):
             rooms.windows.rebuild(block.samples, block.position)
     rooms.windows.rebuilt()
+    still = rooms.windows.open_of()
+    if not rooms.saved.account:
+        rooms.ledger.adopt(still)
     # What was open at the checkpoint and is not in the journal any more is lost, and counted.
     lost = rooms.ledger.totals.open - rooms.windows.samples()
     if lost > 0:
         _LOG.error("%d samples of open windows are lost: their blocks cannot be read", lost)
-        rooms.ledger.lose(SampleDrop.CORRUPT_BLOCK.value, lost)
+        lost_of = np.maximum(added(rooms.ledger.account.open(), -still), 0)
+        rooms.ledger.lose(SampleDrop.CORRUPT_BLOCK.value, lost, lost_of)

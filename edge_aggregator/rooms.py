@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from edge_aggregator.aspects import Aspects
+from edge_aggregator.class_account import DeviceAccount
 from edge_aggregator.commands.desk import Desk
 from edge_aggregator.config import milliseconds
 from edge_aggregator.decode.tables import Limits, Tables
@@ -153,7 +154,7 @@ def _opened(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: S
         state=state,
         windows=windows,
         registry=registry,
-        ledger=Ledger(saved.totals, saved.head, owed=saved.owed, gone=saved.gone),
+        ledger=_ledger(registry, saved),
         records=records,
         desk=Desk(site, keys, state, records, names),
         answers=answers,
@@ -187,6 +188,13 @@ def _registry(config: EdgeConfig, site: Site, names: Names, devices: dict[int, b
     registry = Registry(site, names, lease_s=config.lease_s)
     registry.restore(devices, saved.devices)
     return registry
+
+
+def _ledger(registry: Registry, saved: Progress) -> Ledger:
+    account = DeviceAccount(saved.account)
+    for device in registry.records:
+        account.describe(device, registry.hardware(device))
+    return Ledger(saved.totals, saved.head, owed=saved.owed, gone=saved.gone, account=account)
 
 
 def _windows(config: EdgeConfig, names: Names, saved: Progress) -> Windows:

@@ -76,7 +76,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     `needed`: the first block that an open window needs; `evicted_until`: the newest timestamp (ms) that the journal has
     forgotten; `events`: how many events were made; `next_series`: the lowest id that no series ever had; `offenders`:
     samples that overflowed, by device; `skewed`: samples from the future, held to their arrival; `lost_blocks`: the newest
-    ones; `owed` and `gone`: what the next entry of the ledger tells of batches dropped.
+    ones; `owed` and `gone`: what the next entry of the ledger tells of batches dropped; `account`: the account by device.
     """
 
     processed: int = 0
@@ -94,6 +94,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     skewed: int = 0
     owed: int = 0
     gone: Spans = ()
+    account: dict[str, bytes] = {}
 
 
 def read_progress(meta: Mapping[str, bytes]) -> Progress:

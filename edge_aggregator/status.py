@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 import apsw
 import msgspec
 
+from edge_aggregator.class_account import DeviceAccount
+from edge_aggregator.devices.record import Record
 from edge_aggregator.journal.block import LostSpan
 from edge_aggregator.ledger import Totals
 from edge_aggregator.rules.alarm import Alarm, AlarmTable
-from edge_aggregator.state import FILE_NAME, read_progress
+from edge_aggregator.state import FILE_NAME, Progress, read_progress
 from edge_aggregator.storage import BUSY_MS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from ingest.contract.ledger import ClassCounts
 
 
 class StatusError(ValueError):
@@ -31,6 +36,8 @@ class EdgeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     boot: str
     totals: Totals
+    classes: dict[str, dict[str, int]]
+    """The totals by the devices' hardware, as batches have them."""
     balanced: bool
     seq: int
     outbox_records: int
@@ -77,10 +84,12 @@ def _read(db: apsw.Connection, data_dir: Path) -> EdgeStatus:
     progress = read_progress(meta)
     waiting = db.execute("SELECT count(*), coalesce(sum(bytes), 0), min(created) FROM outbox").fetchone()
     records, size, oldest = waiting or (0, 0, None)
+    classes = _classes(db, progress)
     return EdgeStatus(
         boot=meta.get("boot", b"").decode(),
         totals=progress.totals,
-        balanced=progress.totals.unaccounted() == 0,
+        classes={name: msgspec.structs.asdict(counts) for name, counts in classes.items()},
+        balanced=_balances(progress.totals, classes),
         seq=progress.head.seq,
         outbox_records=int(records),
         outbox_bytes=int(size),
@@ -96,6 +105,19 @@ def _read(db: apsw.Connection, data_dir: Path) -> EdgeStatus:
         lost_blocks=progress.lost_blocks,
         journal_bytes=sum(_size(file) for file in (data_dir / "journal").glob("journal-*")),
     )
+
+
+def _classes(db: apsw.Connection, progress: Progress) -> dict[str, ClassCounts]:
+    account = DeviceAccount(progress.account)
+    for device, record in db.execute("SELECT id, record FROM devices WHERE record IS NOT NULL"):
+        account.describe(int(device), msgspec.msgpack.decode(record, type=Record).attributes.hardware)
+    return account.classes(progress.totals.counts())
+
+
+def _balances(totals: Totals, classes: Mapping[str, ClassCounts]) -> bool:
+    # Classes that do not add up are none.
+    every = [totals.counts(), *classes.values()]
+    return not any(counts.unaccounted() for counts in every) and bool(classes) == bool(totals.received)
 
 
 def _alarms(db: apsw.Connection) -> list[Alarm]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ingest.contract.records import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edge_aggregator.config import EdgeConfig
     from edge_aggregator.live.protocol import LiveStatus
@@ -32,9 +34,9 @@ def _of_files(found: EdgeStatus, config: EdgeConfig, now: int) -> Iterator[Line]
     totals = found.totals
     yield "gateway", f"{config.gateway} of {config.tenant}/{config.site}, boot {found.boot}, batch {found.seq}"
     yield "account", "balanced" if found.balanced else f"DOES NOT BALANCE, {totals.unaccounted()} samples unaccounted"
-    taken = f"{totals.rolled_up:,} rolled up + {totals.duplicate:,} duplicate"
-    lost = f"{sum(totals.rejected.values()):,} rejected + {sum(totals.dropped.values()):,} dropped"
-    yield "samples", f"{totals.received:,} received = {taken} + {lost} + {totals.open:,} open"
+    yield "samples", _account(msgspec.structs.asdict(totals.counts()))
+    for number, (hardware, counts) in enumerate(sorted(found.classes.items()) if any(found.classes) else ()):
+        yield "" if number else "by hardware", f"{hardware or '(unknown)'}: {_account(counts)}"
     for name, counts in (("rejected", totals.rejected), ("dropped", totals.dropped), ("over quota", found.over_quota)):
         if counts:
             yield name, ", ".join(f"{key} {count:,}" for key, count in counts.items())
@@ -52,6 +54,12 @@ def _of_files(found: EdgeStatus, config: EdgeConfig, now: int) -> Iterator[Line]
         yield "QUARANTINED", f"{found.quarantined_blocks} blocks of the journal cannot be read"
         for span in found.lost_blocks[-_MOST_SPANS:]:
             yield "", f"{span.first} to {span.last}: {span.reason}"
+
+
+def _account(counts: Mapping[str, int]) -> str:
+    parts = {name.replace("_", " "): f"{count:,}" for name, count in counts.items()}
+    received = parts.pop("received")
+    return f"{received} received = {' + '.join(f'{count} {name}' for name, count in parts.items())}"
 
 
 def _of_process(live: LiveStatus) -> Iterator[Line]:

@@ -45,6 +45,8 @@ class Collected:
         """Devices heard beside those of all other parts."""
         self.ahead: dict[int, int] = {}
         self.rejected: Counter[str] = Counter()
+        self.rejected_of: Counter[int] = Counter()
+        """By device, where it is known."""
         self.events_rejected: Counter[str] = Counter()
         self.events: list[StateMessage | AckMessage] = []
         self.dead = DeadLetters()
@@ -65,8 +67,19 @@ class Collected:
         self.origins.append(message)
         self.sizes.append(len(message.payload))
 
-    def reject(self, message: Message, at: int, reason: SampleRejection, detail: str, samples: int = 1) -> None:
-        """Count samples that are not taken, and keep the message as a dead letter."""
+    def reject(
+        self,
+        message: Message,
+        at: int,
+        reason: SampleRejection,
+        detail: str,
+        samples: int = 1,
+        *,
+        device: int | None = None,
+    ) -> None:
+        """Count samples that are not taken, `device`'s if it is known, and keep the message as a dead letter."""
         if samples:
             self.rejected[reason.value] += samples
+            if device is not None:
+                self.rejected_of[device] += samples
             self.dead.add(message, reason.value, detail, at)

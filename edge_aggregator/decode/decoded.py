@@ -56,16 +56,18 @@ class AckMessage(msgspec.Struct, frozen=True, array_like=True, tag="ack"):
     reason: str = ""
 
 
-class Notes(msgspec.Struct, kw_only=True):
+class Notes(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What one commit keeps beside its samples.
 
-    `taken` is the newest arrival (ms); `rejected` counts samples by reason, `events_rejected` state messages and acks,
+    `taken` is the newest arrival (ms); `rejected` counts samples by reason, `rejected_of` those of known devices by the
+    device's id, `events_rejected` state messages and acks,
     `overflowed` samples that went to the overflow series of their device (they are taken, not rejected);
     `ahead` says of the devices with held samples how far (ms) their clocks ran ahead; `heard` are the ids of devices that showed life.
     """
 
     taken: int = 0
     rejected: dict[str, int] = {}
+    rejected_of: dict[int, int] = {}
     events_rejected: dict[str, int] = {}
     skewed: int = 0
     ahead: dict[int, int] = {}

@@ -39,7 +39,7 @@ def decode(taken: Iterable[Taken], tables: Tables) -> Decoded:
         other = partial(_read_other, arrival.at, tables, found)
         read_messages(arrival.messages, arrival.at, tables, found, other)
         for topic in arrival.oversized:
-            _too_large(Message(topic, b"", retain=False), arrival.at, tables.place(topic), found)
+            _too_large(Message(topic, b"", retain=False), arrival.at, tables, found)
     return finish(found, tables)
 
 
@@ -52,7 +52,7 @@ def _read_other(at: int, tables: Tables, into: Collected, message: Message) -> N
     elif place.channel is Channel.FOREIGN:
         _foreign(message, at, place, into)
     elif len(message.payload) > tables.limits.payload_bytes:
-        _too_large(message, at, place, into)
+        _too_large(message, at, tables, into)
     elif place.channel in _EVENT_CHANNELS:
         _read_event(message, at, place, tables, into)
     else:
@@ -96,12 +96,14 @@ def _foreign(message: Message, at: int, place: Place, into: Collected) -> None:
         into.reject(message, at, SampleRejection.FOREIGN_SITE, message.topic)
 
 
-def _too_large(message: Message, at: int, place: Place, into: Collected) -> None:
+def _too_large(message: Message, at: int, tables: Tables, into: Collected) -> None:
+    place = tables.place(message.topic)
     detail = f"{len(message.payload)} bytes" if message.payload else "skipped by the receiver"
     if place.channel in _EVENT_CHANNELS or place.foreign_event:
         _reject_event(message, at, EventRejection.TOO_LARGE, detail, into)
     elif place.channel not in _OURS:
-        into.reject(message, at, SampleRejection.TOO_LARGE, detail)
+        device = tables.names.find_device(place.device)
+        into.reject(message, at, SampleRejection.TOO_LARGE, detail, device=device)
 
 
 def _reject_event(message: Message, at: int, reason: EventRejection, detail: str, into: Collected) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edge_aggregator.by_device import counts_of
 from edge_aggregator.decode.decoded import Decoded, Notes, Samples
 from edge_aggregator.quotas.admission import admit
 from ingest.contract.reasons import SampleRejection
@@ -48,12 +49,14 @@ def finish(found: Collected, tables: Tables) -> Decoded:
             not_numbers,
         )
         refused = _refuse(masks, series, sizes, found)
+        found.rejected_of.update(counts_of(tables.names.columns["device"][series[refused]]))
         series, ts, values = series[~refused], ts[~refused], values[~refused]
     skewed = int(sizes[faults.held].sum())
     admitted = admit(
         _sorted(series, ts, values), _sent(found, device, tables), found.newest, tables.names, tables.rates
     )
     found.rejected.update(admitted.rejected)
+    found.rejected_of.update(admitted.rejected_of)
     return Decoded(admitted.samples, _notes(found, _heard(found, device), skewed, admitted.overflowed))
 
 
@@ -141,6 +144,7 @@ def _notes(found: Collected, heard: list[int], skewed: int, overflowed: dict[str
     return Notes(
         taken=found.newest,
         rejected=dict(found.rejected),
+        rejected_of=dict(found.rejected_of),
         events_rejected=dict(found.events_rejected),
         skewed=skewed,
         ahead=dict(found.ahead),

@@ -102,18 +102,19 @@ class Origin(NamedTuple):
 
 def read_unusual(origin: Origin, tables: Tables, into: Collected) -> None:
     """Take any telemetry payload: what is good in it, and a reason for what is not."""
-    message, _, at = origin
+    message, device, at = origin
     try:
         document = _parse(message.payload)
     except (ValueError, RecursionError) as error:
-        into.reject(message, at, SampleRejection.MALFORMED, str(error))
+        into.reject(message, at, SampleRejection.MALFORMED, str(error), device=device)
         return
     parts = len(into.times)
     for item in document if type(document) is list else [document]:
         if type(item) is dict:
             _read_object(item, origin, tables, into)
         else:
-            into.reject(message, at, SampleRejection.MALFORMED, f"found {type(item).__name__}, expected an object")
+            detail = f"found {type(item).__name__}, expected an object"
+            into.reject(message, at, SampleRejection.MALFORMED, detail, device=device)
     into.repeated.extend(range(parts + 1, len(into.times)))
 
 
@@ -134,7 +135,8 @@ def _read_object(item: dict[str, Any], origin: Origin, tables: Tables, into: Col
         metrics = {name: value for name, value in item.items() if name != "ts"}
     time = tables.give_time(device, at) if ts is None else _milliseconds(ts)
     if time is None:
-        into.reject(message, at, SampleRejection.BAD_TIMESTAMP, f"ts is {ts!r}"[:80], len(metrics))
+        detail = f"ts is {ts!r}"[:80]
+        into.reject(message, at, SampleRejection.BAD_TIMESTAMP, detail, len(metrics), device=device)
         return
     key = (message.topic, *metrics)
     shape = tables.shapes.get(key)
@@ -156,7 +158,7 @@ def _take_each(
     for (name, value), why in zip(metrics.items(), refused, strict=True):
         found = why or _series(device, name, tables)
         if isinstance(found, SampleRejection):
-            into.reject(message, at, found, f"metric {name[:TEXT_LIMIT]!r}")
+            into.reject(message, at, found, f"metric {name[:TEXT_LIMIT]!r}", device=device)
         else:
             series.append(found)
             values.append(value)

@@ -100,6 +100,11 @@ class Registry:
         found = Counter([record.state for record in self.records.values()])
         return Counter({state.value: devices for state, devices in found.items()})
 
+    def hardware(self, device: int) -> str:
+        """What a device is, as it said last; empty while that is not known."""
+        record = self.records.get(device)
+        return record.attributes.hardware if record else ""
+
     def take_changed(self) -> list[tuple[int, bytes]]:
         """Records that changed since the last call, encoded."""
         changed, self._changed = sorted(self._changed), set()

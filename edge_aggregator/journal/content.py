@@ -84,6 +84,7 @@ def with_known_names(block: Block, names: Names) -> Block:
     notes = msgspec.structs.replace(
         block.notes,
         heard=[device for device in block.notes.heard if device < len(devices) and devices[device]],
+        rejected_of={d: count for d, count in block.notes.rejected_of.items() if d < len(devices) and devices[d]},
         messages=[m for m in block.notes.messages if m.device < len(devices) and devices[m.device]],
     )
     series, ts, value = block.samples

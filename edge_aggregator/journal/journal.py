@@ -213,7 +213,8 @@ class Journal:
 
     def _content(self, decoded: Decoded, names: Names) -> Content:
         series = self._seen.new_series(decoded.samples.series)
-        devices = {message.device for message in decoded.notes.messages} | set(decoded.notes.heard)
+        notes = decoded.notes
+        devices = {message.device for message in notes.messages}.union(notes.heard, notes.rejected_of)
         devices |= {names.series[number].device for number in series}
         return Content(*decoded, NewNames.of(self._seen.new_devices(devices), series, names))
 

@@ -62,12 +62,13 @@ def merged(blocks: Sequence[Block]) -> Content:
     """The content of blocks that follow each other, as that of one."""
     series, ts, value = (np.concatenate(columns) for columns in zip(*(block.samples for block in blocks), strict=True))
     order = np.argsort(series, kind="stable")
-    rejected: Counter[str] = Counter()
+    rejected, rejected_of = Counter[str](), Counter[int]()
     for block in blocks:
         rejected.update(block.notes.rejected)
+        rejected_of.update(block.notes.rejected_of)
     return Content(
         Samples(series[order], ts[order], value[order]),
-        Notes(taken=max(block.notes.taken for block in blocks), rejected=dict(rejected)),
+        Notes(taken=max(block.notes.taken for block in blocks), rejected=dict(rejected), rejected_of=dict(rejected_of)),
         _joined([block.names for block in blocks]),
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from edge_aggregator.by_device import NOBODY, by_device
 from edge_aggregator.windows.rollups import Rollups, no_rollups
 from ingest.contract.batch import DeviceRow, MetricRow, Origin, RollupBatch
 from ingest.contract.batch_wire import encode_batch
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_aggregator.by_device import ByDevice
     from edge_aggregator.devices.registry import Registry
     from edge_aggregator.ledger import Ledger
     from edge_aggregator.names import Names
@@ -45,22 +47,23 @@ class BatchMaker:
 
     def account(self, ledger: Ledger, now: int) -> Batch:
         """A batch without rows: it tells the centre how the account stands."""
-        batch = self._batch(no_rollups(), ledger, now)
+        batch = self._batch(no_rollups(), ledger, now, NOBODY)
         ledger.enter(batch.ledger)
         return Batch(batch.seq, encode_batch(batch))
 
     def _split(self, rollups: Rollups, ledger: Ledger, now: int) -> Iterator[Batch]:
-        batch = self._batch(rollups, ledger, now)
+        net = by_device(self._names.columns["device"][rollups.series], rollups.net)
+        batch = self._batch(rollups, ledger, now, net)
         rows, value = len(rollups.series), encode_batch(batch)
         if rows > 1 and len(value) > self._most_bytes:
             yield from self._split(rollups.rows(slice(0, rows // 2)), ledger, now)
             yield from self._split(rollups.rows(slice(rows // 2, rows)), ledger, now)
         else:
-            ledger.enter(batch.ledger)
+            ledger.enter(batch.ledger, net)
             yield Batch(batch.seq, value, rollups)
 
-    def _batch(self, rollups: Rollups, ledger: Ledger, now: int) -> RollupBatch:
-        entry = ledger.next_entry(int(rollups.net.sum()))
+    def _batch(self, rollups: Rollups, ledger: Ledger, now: int, net: ByDevice) -> RollupBatch:
+        entry = ledger.next_entry(net)
         rollups = rollups.rows(self._by_metric(rollups))
         devices, device = self._devices(rollups)
         kind = self._names.aspects.kind

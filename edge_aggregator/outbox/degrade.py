@@ -147,7 +147,7 @@ class Degrader:
         if len(batch):
             self._outbox.raise_level(row, COARSEST)
         else:
-            ledger.withdraw(batch.ledger, "", 0)
+            ledger.withdraw(batch.ledger)
             self._outbox.remove([row.id])
 
     def _leave(self, sources: Iterable[Source], level: int) -> None:

@@ -50,7 +50,7 @@ class Rewriter:
             yield Rewritten(Batch(batch.seq, value), rows)
 
     def _batch(self, rows: Pile, ledger: Ledger, now: int, replaces: Spans) -> RollupBatch:
-        entry = ledger.next_entry(0, carried=int(rows.net.sum()), replaces=replaces)
+        entry = ledger.next_entry(carried=int(rows.net.sum()), replaces=replaces)
         devices, metrics, columns = rows.tables()
         return RollupBatch(
             origin=self._origin,

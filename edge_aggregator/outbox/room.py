@@ -69,28 +69,32 @@ class Room:
     def _over(self) -> bool:
         return self._outbox.bytes > self._most_bytes
 
-    def _lost(self, batch: RollupBatch, windows: Windows) -> tuple[int, int]:
-        # A window of which a later revision is there is not lost: that revision is the whole window again. Nor is one that
-        # was shown before it ended: it will be shipped whole. What is lost is corrected no more (`lost_until`), or its
-        # samples would be counted twice.
-        lost, reopened, until = 0, 0, windows.devices["lost_until"]
-        ids = [self._names.find_device(row.device) for row in batch.devices]
+    def _lost(self, batch: RollupBatch, windows: Windows) -> tuple[Counter[int], Counter[int]]:
+        # By device. A window of which a later revision is there is not lost: that revision is the whole window again. Nor is
+        # one that was shown before it ended: it will be shipped whole. What is lost is corrected no more (`lost_until`), or
+        # its samples would be counted twice.
+        lost, reopened, until = Counter[int](), Counter[int](), windows.devices["lost_until"]
+        ids = [self._id(row.device) for row in batch.devices]
         columns = [batch.column("device"), batch.column("revision"), self._written.nets(batch)]
         rows = zip(self._written.windows(batch), *(column.tolist() for column in columns), strict=True)
         for window, device, revision, net in rows:
             if window is None:
-                lost += net
+                lost[ids[device]] += net
                 continue
             handed_on = self._revisions.hand_on(window, revision, net)
             self._revisions.drop(window, revision)
             if handed_on:
                 continue
             if windows.told.reopen(window_key(window.series, window.start), net):
-                reopened += net
+                reopened[ids[device]] += net
             else:
-                lost += net
+                lost[ids[device]] += net
                 until[ids[device]] = max(window.start + window.width, int(until[ids[device]]))
         return lost, reopened
+
+    def _id(self, device: str) -> int:
+        known = self._names.find_device(device)
+        return -1 if known is None else known
 
     def _tell(self, made: Counter[str]) -> None:
         how = "dropped" if made["dropped"] else "merged into coarser ones" if made["merged"] else self._full

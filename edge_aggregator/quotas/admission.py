@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edge_aggregator.by_device import counts_of
 from edge_aggregator.decode.decoded import Samples
 from edge_aggregator.quotas.rates import surplus
 from ingest.contract.reasons import Overflow, SampleRejection
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class Admitted(NamedTuple):
-    """Samples sorted by series, how many were rejected by reason, and how many overflowed by reason."""
+    """Samples sorted by series, how many were rejected by reason and by device, and how many overflowed by reason."""
 
     samples: Samples
     rejected: dict[str, int]
+    rejected_of: dict[int, int]
     overflowed: dict[str, int]
 
 
@@ -35,7 +37,7 @@ def admit(samples: Samples, sent: NDArray[np.float64], now: int, names: Names, r
     shares = rates.take(count, sent, now)
     overflowed = _of_places(samples, names)
     if (count <= shares.kept).all():
-        return Admitted(samples, {}, overflowed)
+        return Admitted(samples, {}, {}, overflowed)
     return _spill(samples, device.astype(np.int64), shares, names, overflowed)
 
 
@@ -61,7 +63,7 @@ def _spill(
     rejected = {SampleRejection.OVER_QUOTA.value: len(refused), SampleRejection.TOO_MANY_SERIES.value: homeless}
     by_bytes = int(np.count_nonzero(shares.by_bytes[device[kept]]))
     found = overflowed | {Overflow.BYTES.value: by_bytes, Overflow.SAMPLES.value: len(kept) - by_bytes}
-    return Admitted(_sorted(samples, series), _positive(rejected), _positive(found))
+    return Admitted(_sorted(samples, series), _positive(rejected), counts_of(device[series < 0]), _positive(found))
 
 
 def _sorted(samples: Samples, series: NDArray[np.int64]) -> Samples:

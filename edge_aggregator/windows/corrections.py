@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edge_aggregator.by_device import by_device
 from edge_aggregator.windows.details import asked_of, details, differ
 from edge_aggregator.windows.keys import Spans
 from edge_aggregator.windows.links import near, successors
 from edge_aggregator.windows.recompute import recompute
-from edge_aggregator.windows.rollups import Settled, of_statistics
+from edge_aggregator.windows.rollups import Fates, Settled, of_statistics
 from edge_aggregator.windows.tails import Before, nothing_before
 from ingest.contract.reasons import SampleDrop, SampleRejection
 
@@ -52,7 +53,9 @@ def corrections(closing: Closing, ground: Ground, past: Past) -> Settled:
         SampleDrop.OUTBOX_FULL.value: int(late.late[unsent].sum()),
         SampleDrop.DEGRADED.value: int(late.late[coarse].sum()),
     }
-    return _revised(touched, ground, past, losses)
+    revised = _revised(touched, ground, past, losses)
+    lost = by_device(names.columns["device"][late.spans.series[~able]], late.late[~able])
+    return revised._replace(fates=revised.fates.and_also(Fates(dropped=lost)))
 
 
 def _touched(spans: Spans, came: NDArray[np.int64], ground: Ground, past: Past, closed: NDArray[np.int64]) -> _Touched:
@@ -91,12 +94,18 @@ def _revised(touched: _Touched, ground: Ground, past: Past, losses: dict[str, in
     net = then.now.distinct - then.before.distinct
     losses[SampleDrop.CORRUPT_BLOCK.value] = int(came[incomplete].sum())
     rollups = of_statistics(spans, then.now, revision, net)._replace(details=now)
+    device = ground.names.columns["device"][spans.series]
     return Settled(
         rollups.rows(changed & able),
         int((came - net)[able].sum()),
         {reason: lost for reason, lost in losses.items() if lost},
         {SampleRejection.TOO_OLD.value: int(came[endless].sum())} if endless.any() else {},
         int((then.now.conflicts - then.before.conflicts)[able].sum()),
+        Fates(
+            by_device(device[able], (came - net)[able]),
+            by_device(device[incomplete], came[incomplete]),
+            by_device(device[endless], came[endless]),
+        ),
     )
 
 

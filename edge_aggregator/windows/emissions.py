@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from edge_aggregator.by_device import by_device
 from edge_aggregator.windows.details import asked_of, details
 from edge_aggregator.windows.keys import Spans, window_keys
 from edge_aggregator.windows.recompute import recompute
-from edge_aggregator.windows.rollups import Rollups, Settled, joined, of_statistics
+from edge_aggregator.windows.rollups import Fates, Rollups, Settled, joined, of_statistics
 from edge_aggregator.windows.statistics import Kept
 from edge_aggregator.windows.told import Shipped
 from ingest.contract.reasons import SampleDrop
@@ -44,12 +45,16 @@ def final(emerging: Emerging, ground: Ground, past: Past) -> Settled:
     settled = _settled(found, before, there, ground.names, past, closes=True)
     # What was accumulated and is not in the journal any more can only be counted.
     nowhere = ~there & ~unsent
-    lost = int((found.counted - before.lost() - before.distinct)[nowhere].sum())
-    dropped = {SampleDrop.OUTBOX_FULL.value: int((found.counted - before.counted)[unsent].sum())}
-    dropped[SampleDrop.CORRUPT_BLOCK.value] = settled.dropped.get(SampleDrop.CORRUPT_BLOCK.value, 0) + lost
+    gone = np.where(unsent, found.counted - before.counted, found.counted - before.lost() - before.distinct)
+    gone[there] = 0
+    dropped = {SampleDrop.OUTBOX_FULL.value: int(gone[unsent].sum())}
+    corrupt = settled.dropped.get(SampleDrop.CORRUPT_BLOCK.value, 0) + int(gone[nowhere].sum())
+    dropped[SampleDrop.CORRUPT_BLOCK.value] = corrupt
+    more = Fates(by_device(found.device[nowhere], -before.duplicate[nowhere]), by_device(found.device, gone))
     return settled._replace(
         duplicate=settled.duplicate - int(before.duplicate[nowhere].sum()),
         dropped={reason: samples for reason, samples in dropped.items() if samples},
+        fates=settled.fates.and_also(more),
     )
 
 
@@ -104,12 +109,14 @@ def _settled(
     rollups = found.rollups._replace(revision=revision, net=distinct - before.distinct).rows(there)
     if names.asking:
         rollups = _with_details(rollups, found.kept.of(there), names, past, closes=closes)
-    lost = int((found.counted - found.taken - before.lost())[there].sum())
+    device, lost = found.device[there], (found.counted - found.taken - before.lost())[there]
+    duplicate = (found.taken - distinct - before.duplicate)[there]
     return Settled(
         rollups,
-        int((found.taken - distinct - before.duplicate)[there].sum()),
-        {SampleDrop.CORRUPT_BLOCK.value: lost} if lost else {},
+        int(duplicate.sum()),
+        {SampleDrop.CORRUPT_BLOCK.value: int(lost.sum())} if lost.any() else {},
         conflicts=found.conflicts if closes else 0,
+        fates=Fates(by_device(device, duplicate), by_device(device, lost)),
     )
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from edge_aggregator.by_device import NOBODY, added
 from ingest.contract.details import NO_DETAILS, Details, chained
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge_aggregator.by_device import ByDevice
     from edge_aggregator.windows.keys import Spans
     from edge_aggregator.windows.statistics import Statistics
 
@@ -72,14 +74,30 @@ def no_rollups() -> Rollups:
     return Rollups(*columns)
 
 
+class Fates(NamedTuple):
+    """Samples by device that left `open` otherwise than by rollups."""
+
+    duplicate: ByDevice = NOBODY
+    dropped: ByDevice = NOBODY
+    rejected: ByDevice = NOBODY
+
+    def and_also(self, *others: Fates) -> Fates:
+        """The sum."""
+        return Fates(*(added(*columns) for columns in zip(self, *others, strict=True)))
+
+
 class Settled(NamedTuple):
-    """Samples that left `open`, beside those that the rollups add: duplicates, and samples dropped by reason."""
+    """Samples that left `open`, beside those that the rollups add: duplicates, and samples dropped by reason.
+
+    `fates`: the same by device.
+    """
 
     rollups: Rollups
     duplicate: int = 0
     dropped: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple's default, never changed
     rejected: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple's default, never changed
     conflicts: int = 0
+    fates: Fates = Fates()
 
     def anything(self) -> bool:
         """Whether any sample left `open`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edge_aggregator.windows.corrections import corrections
 from edge_aggregator.windows.emissions import final, partial
 from edge_aggregator.windows.past import Past
-from edge_aggregator.windows.rollups import Settled, joined, no_rollups
+from edge_aggregator.windows.rollups import Fates, Settled, joined, no_rollups
 
 if TYPE_CHECKING:
     from edge_aggregator.windows.recompute import Ground
@@ -34,6 +34,7 @@ def settle(closing: Closing, ground: Ground, past: Past) -> Settled:
         _added([part.dropped for part in parts]),
         _added([part.rejected for part in parts]),
         sum(part.conflicts for part in parts),
+        Fates().and_also(*(part.fates for part in parts)),
     )
 
 

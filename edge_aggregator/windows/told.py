@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_aggregator.columns import Columns
 from edge_aggregator.journal.codec import pack_integers, unpack_integers
-from edge_aggregator.windows.keys import find
+from edge_aggregator.windows.keys import find, series_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,10 @@ class Told:
     def samples(self) -> int:
         """Samples of open windows that are explained already."""
         return int(self._rows["counted"].sum())
+
+    def by_series(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The series of each open window and how many of its samples are explained already, shape (windows,) each."""
+        return series_of(self._rows["key"]), self._rows["counted"]
 
     def of(self, keys: NDArray[np.uint64]) -> Shipped:
         """What was shipped of windows, shape (windows,); zeros for those of which nothing was."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from edge_aggregator.by_device import NOBODY, added, by_device
 from edge_aggregator.columns import Columns
 from edge_aggregator.journal.codec import pack_integers, unpack_integers
 from edge_aggregator.windows.groups import group
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_aggregator.by_device import ByDevice
     from edge_aggregator.decode.decoded import Samples
     from edge_aggregator.names import Names
     from edge_aggregator.windows.groups import Groups
@@ -78,8 +80,8 @@ class Windows:
         self.held, self.tails, self.told = HeldSamples(), Tails(), Told()
         self._late: list[Groups] = []
 
-    def step(self, samples: Samples, position: int) -> int:
-        """Take the samples of the block at `position`; how many of them are too old."""
+    def step(self, samples: Samples, position: int) -> ByDevice:
+        """Take the samples of the block at `position`; those of them, by device, that are too old."""
         groups, horizon = self._groups(samples)
         closed = groups.start + groups.width <= horizon
         # A whole window is too old or none of it, and that only changes when windows close: no correction, not even one
@@ -90,7 +92,7 @@ class Windows:
         if late.any():
             self._late.append(groups.only(late))
         self._open(samples, groups, ~closed, position)
-        return int(groups.size[too_old].sum())
+        return by_device(groups.device[too_old], groups.size[too_old]) if too_old.any() else NOBODY
 
     def rebuild(self, samples: Samples, position: int) -> None:
         """Take again what is still open of a block that was processed before a restart."""
@@ -141,6 +143,13 @@ class Windows:
     def samples(self) -> int:
         """Samples that are neither rolled up nor anything else yet."""
         return self.open.samples() - self.told.samples() + sum(int(groups.size.sum()) for groups in self._late)
+
+    def open_of(self) -> ByDevice:
+        """The same by device."""
+        parts = [by_device(self.open.rows["device"], self.open.rows["count"])]
+        series, explained = self.told.by_series()
+        parts.append(by_device(self._names.columns["device"][series], -explained))
+        return added(*parts, *(by_device(groups.device, groups.size) for groups in self._late))
 
     def save(self) -> dict[str, bytes]:
         """The devices' columns, the series' tails, and what was shown of open windows."""

@@ -121,7 +121,7 @@ class PureEdge:
         columns = list(zip(*found, strict=True)) or [(), (), ()]
         block = Samples(np.array(columns[0], np.int64), np.array(columns[1], np.int64), np.array(columns[2], float))
         self.journal.blocks.append(Block(len(self.journal.blocks) + 1, block, Notes()))
-        assert self.windows.step(block, len(self.journal.blocks)) == 0
+        assert not self.windows.step(block, len(self.journal.blocks)).any()
 
     def series(self, sample: Sample) -> int:
         device = self.names.device_id(sample.device)

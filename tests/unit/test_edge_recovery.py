@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from edge_aggregator.config import MetricConfig
 from edge_aggregator.status import StatusError, status, totals
 from edge_aggregator.storage import Storage, StorageFailedError
+from ingest.contract.ledger import ClassCounts
 from tests.edge_bench import (
     T0,
     Bench,
@@ -20,6 +22,7 @@ from tests.edge_bench import (
     final_rollups,
     message,
     naive_rollups,
+    state,
     telemetry,
 )
 
@@ -106,6 +109,59 @@ def test_a_lost_journal_leaves_a_balanced_account(tmp_path: Path) -> None:
     assert bench.rooms.ledger.totals.received == 120
     assert bench.rooms.ledger.totals.unaccounted() == 0
     check_ledger(bench.batches())
+    bench.close()
+
+
+def described(folder: Path) -> Bench:
+    bench = opened(folder)
+    bench.take([state("d", hardware="rev-a"), state("e", hardware="rev-b"), state("f")], T0)
+    for number, device in enumerate("ddeedf"):
+        bench.take([message(Sample(device, "m", T0 + number * 1000, 1.0))], T0 + number * 1000)
+    return bench
+
+
+@pytest.mark.parametrize("flushed", [False, True], ids=["not yet processed", "in an open window"])
+def test_what_is_lost_is_of_a_class_as_far_as_it_is_known(tmp_path: Path, *, flushed: bool) -> None:
+    bench = described(tmp_path)
+    if flushed:
+        bench.flush(T0 + 5000)
+    bench.close()
+    harm(tmp_path, "UPDATE sealed SET content = zeroblob(30) WHERE position IN (3, 5)")
+    bench.open()
+    bench.flush(T0 + 1_000_000)
+    classes = bench.batches()[-1].ledger.classes
+    assert {name: (counts.received, counts.dropped) for name, counts in classes.items()} == (
+        {"": (1, 0), "rev-a": (3, 1), "rev-b": (2, 1)} if flushed else {"": (3, 2), "rev-a": (2, 0), "rev-b": (1, 0)}
+    )
+    assert all(batch.ledger.balances() for batch in bench.batches())
+    bench.close()
+
+
+def test_an_account_of_an_earlier_version_goes_on_by_class(tmp_path: Path) -> None:
+    bench = described(tmp_path)
+    bench.take([message(Sample("e", "m", T0 + 30_000, 1.0))], T0 + 30_000)
+    bench.flush(T0 + 30_000)
+    before = msgspec.structs.replace(bench.rooms.saved, account={})
+    with bench.rooms.state.transaction():
+        bench.rooms.state.save_progress(before)
+    bench.restart()
+    # What had not been rolled up is of its class, what was before is of nobody known.
+    totals = bench.rooms.ledger.totals
+    assert bench.rooms.ledger.account.classes(totals.counts()) == {
+        "": ClassCounts(3, 2, 0, 0, 0, 1),
+        "rev-a": ClassCounts(3, 0, 0, 0, 0, 3),
+        "rev-b": ClassCounts(1, 0, 0, 0, 0, 1),
+    }
+    bench.rooms.room.configure(most_bytes=0)
+    bench.flush(T0 + 1_000_000)
+    totals = bench.rooms.ledger.totals
+    assert totals.dropped == {"outbox_full": 7}
+    classes = bench.rooms.ledger.account.classes(totals.counts())
+    assert {name: (counts.received, counts.dropped) for name, counts in classes.items()} == {
+        "": (1, 1),
+        "rev-a": (3, 3),
+        "rev-b": (3, 3),
+    }
     bench.close()
 
 
