@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import msgspec
 
+from ingest.contract.ledger import ClassCounts
 from ingest.contract.reasons import LedgerFinding
 
 
@@ -29,10 +30,14 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     batches: int
     duplicate_batches: int
     at: int
+    classes: dict[str, ClassCounts] = {}
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    """One gateway's account in samples; `unaccounted` are samples that no count explains, `missing_batches` gaps."""
+    """One gateway's account in samples; `unaccounted` are samples that no count explains, `missing_batches` gaps.
+
+    `classes`: the same counts by the devices' hardware, empty where it is unknown.
+    """
 
     site: str
     gateway: str
@@ -53,6 +58,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_batches: int
     missing_batches: int
     at: int
+    classes: dict[str, dict[str, int]]
 
 
 class LedgerTotals(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +107,7 @@ def account_view(account: Account) -> AccountView:
         duplicate_batches=account.duplicate_batches,
         missing_batches=missing(account.received_seqs),
         at=account.at,
+        classes={hardware: msgspec.structs.asdict(counts) for hardware, counts in account.classes.items()},
     )
 
 

@@ -6,14 +6,14 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
-from ingest.contract.ledger import GENESIS, LedgerEntry, Spans
+from ingest.contract.ledger import GENESIS, ClassCounts, LedgerEntry, Spans
 from ingest.contract.reasons import LedgerFinding
 from ingest.door.audit import FIRST_SEQ, Audit, Breach
 from tests.rollup_batches import balanced_entry
 
-TAMPERINGS = ("none", "none", "none", "unbalanced", "other_link", "begins_anew")
+TAMPERINGS = ("none", "none", "none", "none", "unbalanced", "class_more", "class_moved", "other_link", "begins_anew")
 
 
 @st.composite
@@ -26,13 +26,21 @@ def chains(draw: st.DrawFn) -> list[LedgerEntry]:
     for seq in range(FIRST_SEQ, FIRST_SEQ + draw(st.integers(1, 12))):
         net = draw(st.integers(0, 5))
         total += net
-        entry = tampered(balanced_entry(seq, net, total, previous), draw(st.sampled_from(TAMPERINGS)))
+        part = draw(st.integers(0, total))
+        entry = replace(
+            balanced_entry(seq, net, total, previous), classes={"rev-a": of_class(part), "": of_class(total - part)}
+        )
+        entry = tampered(entry, draw(st.sampled_from(TAMPERINGS)))
         entry = replace(entry, replaces=draw(named_below(seq)), gone=draw(named_below(seq)))
         entries.append(entry)
         previous = entry.digest()
     honest = excused(entries) if draw(st.integers(0, 3)) else set[int]()
     sent = [entry for entry in entries if entry.seq not in honest]
     return draw(st.permutations([entry for entry in sent if draw(st.integers(0, 9)) > 0]))
+
+
+def of_class(samples: int) -> ClassCounts:
+    return ClassCounts(received=samples, rolled_up=samples)
 
 
 def named_below(seq: int) -> st.SearchStrategy[Spans]:
@@ -50,6 +58,15 @@ def excused(entries: list[LedgerEntry]) -> set[int]:
 def tampered(entry: LedgerEntry, how: str) -> LedgerEntry:
     if how == "unbalanced":
         return replace(entry, open=1)
+    if how == "class_more":  # it balances, and the classes do not add up to the totals
+        return replace(entry, classes=entry.classes | {"rev-b": of_class(1)})
+    if how == "class_moved":  # the classes add up to the totals, and two of them do not balance
+        one, other = entry.classes["rev-a"], entry.classes[""]
+        moved = {
+            "rev-a": replace(one, rolled_up=one.rolled_up - 1),
+            "": replace(other, rolled_up=other.rolled_up + 1),
+        }
+        return replace(entry, classes=moved)
     if how == "other_link":
         return replace(entry, previous=bytes([7]) * 32)
     return replace(entry, previous=GENESIS) if how == "begins_anew" else entry
@@ -107,10 +124,20 @@ def lowest(entries: list[LedgerEntry]) -> int:
     return first.seq if first and first.previous == GENESIS else FIRST_SEQ
 
 
+def adds_up(entry: LedgerEntry) -> bool:
+    sums = [0] * 6
+    for counts in entry.classes.values():
+        received, *parts = astuple(counts)
+        if received != sum(parts):
+            return False
+        sums = [a + b for a, b in zip(sums, (received, *parts), strict=True)]
+    return not entry.unaccounted() and sums == [entry.received, entry.rolled_up, 0, 0, 0, entry.open]
+
+
 def oracle(entries: list[LedgerEntry]) -> Breach | None:
     never = excused(entries)
     ordered = sorted((entry for entry in entries if entry.seq not in never), key=lambda entry: entry.seq)
-    breaches = [Breach(entry.seq, LedgerFinding.UNBALANCED) for entry in ordered if entry.unaccounted()]
+    breaches = [Breach(entry.seq, LedgerFinding.UNBALANCED) for entry in ordered if not adds_up(entry)]
     for before, entry in pairwise(ordered):
         follows = entry.seq != before.seq + 1 or entry.previous == before.digest()
         if not follows or entry.previous == GENESIS:

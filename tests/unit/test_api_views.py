@@ -26,6 +26,7 @@ from ingest.contract.events import (
     PlanState,
     RollbackStatus,
 )
+from ingest.contract.ledger import ClassCounts
 from tests.api_centre import (
     NOW,
     Gateway,
@@ -157,6 +158,14 @@ def test_an_account_adds_up_or_says_what_is_unexplained() -> None:
     assert [(a.balanced, a.unaccounted, a.missing_batches) for a in view.accounts] == [(False, 1, 1), (True, 0, 0)]
     assert (view.totals.balanced, view.totals.received, view.totals.rejected) == (False, 221, 6)
     assert missing([]) == 0
+
+
+def test_an_account_is_shown_by_class() -> None:
+    classes = {"rev-a": ClassCounts(100, 95, 0, 2, 0, 3), "": ClassCounts(10, 5, 4, 1, 0, 0)}
+    (shown,) = ledger_view([decode(account_record(classes=classes), Account)]).accounts
+    assert {name: tuple(counts.values()) for name, counts in shown.classes.items()} == {
+        name: msgspec.structs.astuple(counts) for name, counts in classes.items()
+    }
 
 
 def test_the_path_keeps_its_ends_and_its_shape() -> None:
