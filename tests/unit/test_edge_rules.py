@@ -144,7 +144,7 @@ def test_check_warns_of_a_rule_that_matches_nothing(tmp_path: Path) -> None:
     config = re.sub(r'data_dir = "\S+"', f'data_dir = "{tmp_path / "edge"}"', example("edge"))
     path = tmp_path / "edge.toml"
     path.write_text(config.replace("[edge.broker]", f"{rules}[edge.broker]", 1))
-    result = CliRunner().invoke(tidegate, ["check", "edge", str(path), "--json"])
+    result = CliRunner().invoke(tidegate, ["check", "edge", str(path), "--elsewhere", "--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["warnings"] == [
         "edge.rules[0].metric: 'temprature' matches nothing seen so far; did you mean `temperature`?",
