@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _ARRIVAL_BYTES = 256
 """What an arrival costs beside its messages."""
 
+MOST_TRIGGERS = 4
+"""A commit takes so many times what makes one due, at the most: whoever waits for it must not wait for all that came since."""
+
 
 class EdgeIntake:
     """The Intake that all receivers of a gateway share. `most_bytes` bounds what waits or is being committed.
@@ -82,10 +85,12 @@ class EdgeIntake:
         return 0.0 if self._full else max(0.0, self._since + self._interval_s - self._clock.monotonic())
 
     def take(self) -> list[tuple[int, Arrival]]:
-        """Everything that waits; it goes on taking room until `release`."""
-        taken, self._waiting = self._waiting, []
-        self._held, self._bytes, self._full = self._bytes, 0, False
-        self._held_messages, self._messages = self._messages, 0
+        """What waits, the oldest first and not too much at once; it goes on taking room until `release`."""
+        count, self._held, self._held_messages = self._share()
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._bytes -= self._held
+        self._messages -= self._held_messages
+        self._full = bool(self._waiting)
         return taken
 
     def release(self, samples: int) -> None:
@@ -93,6 +98,20 @@ class EdgeIntake:
         self._held = 0
         self._samples_each = samples / max(1, self._held_messages)
         self._room.set()
+
+    def _share(self) -> tuple[int, int, int]:
+        # Arrivals, bytes and messages of the next commit.
+        most_bytes = MOST_TRIGGERS * self._commit_bytes
+        most_messages = MOST_TRIGGERS * self._commit_samples / max(self._samples_each, 1.0)
+        if self._bytes <= most_bytes and self._messages <= most_messages:
+            return len(self._waiting), self._bytes, self._messages
+        size = messages = 0
+        for count, (_, arrival) in enumerate(self._waiting):
+            if size >= most_bytes or messages >= most_messages:
+                return count, size, messages
+            size += arrival.size + _ARRIVAL_BYTES
+            messages += len(arrival.messages)
+        return len(self._waiting), size, messages
 
     def _many(self) -> bool:
         return self._messages * self._samples_each >= self._commit_samples

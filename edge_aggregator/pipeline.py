@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ingest.runtime.clock import Clock
 
 
+DRAIN_S = 2.0
+"""How long a draining gateway goes on committing what it has read. The rest is not acknowledged: it is sent again."""
+
+
 class Pipeline:
     """Commits what arrives, acknowledges it, and flushes every `flush_s`; `flushed` is called after each flush.
 
@@ -44,12 +48,12 @@ class Pipeline:
         self._clock, self._meters, self._recent = clock, meters, recent
         self.flush_s, self._flushed = flush_s, flushed
         self._listening = Listening(clock.monotonic())
-        self._draining = False
+        self._draining, self._drain_until = False, 0.0
         self._merging: asyncio.Task[None] | None = None
 
     def drain(self) -> None:
-        """Commit and flush what has been taken, then return from `run`."""
-        self._draining = True
+        """Commit and flush what has been taken, as far as `DRAIN_S` goes, then return from `run`."""
+        self._draining, self._drain_until = True, self._clock.monotonic() + DRAIN_S
         self._intake.work.set()
 
     async def run(self) -> None:
@@ -62,7 +66,7 @@ class Pipeline:
 
     async def _run(self) -> None:
         next_flush = self._clock.monotonic()
-        while not (self._draining and self._intake.oldest() is None):
+        while not self._drained():
             await self._wait(next_flush)
             if self._draining or self._intake.due_in() == 0:
                 await self._commit()
@@ -71,6 +75,10 @@ class Pipeline:
                 next_flush = self._clock.monotonic() + self.flush_s
         await self._merged()
         await self._flush()
+
+    def _drained(self) -> bool:
+        over = self._intake.oldest() is None or self._clock.monotonic() >= self._drain_until
+        return self._draining and over
 
     async def _wait(self, next_flush: float) -> None:
         self._intake.work.clear()

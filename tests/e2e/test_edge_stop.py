@@ -1,4 +1,4 @@
-"""A gateway is stopped in the worst hour: its outbox is full, and Kafka's brokers hold connections and answer nothing."""
+"""A gateway is stopped in the worst hour: its outbox is full and Kafka's brokers answer nothing; or its intake is full."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from compose.stack.endpoints import AlertmanagerEndpoint, Endpoints, InfluxEndpo
 from ingest.contract.topics import every_topic
 from tests.process_fleet import Talker
 from tests.process_house import House
-from tests.process_kit import STOP_S, until
+from tests.process_kit import STOP_S, nursery, until
+from tests.raw_flood import Flood
 from tests.servers import RunningServer
 
 if TYPE_CHECKING:
@@ -58,6 +59,30 @@ async def test_a_stop_is_quick_and_quiet_with_a_full_outbox_and_frozen_brokers(
         house.edge.start()
         await until(lambda: _sent(house), "the next start goes on and nothing waits any more", house.told)
         assert (await house.account())["balanced"]
+
+
+async def test_a_stop_is_quick_with_a_full_intake(tmp_path: Path) -> None:
+    async with House(tmp_path, nursery()) as house:
+        log = house.log()
+        await log.ensure_topics(every_topic())
+        await log.close()
+        house.edge.start()
+        await house.edge.ready()
+        # Each may have 256 KiB in the intake: together they say more than the 32 MiB that it holds.
+        flood = Flood(house.site, devices=140, messages=1500, ts=house.clock.now_ms())
+        await flood.connect(house.broker)
+        flood.pour()
+        await until(lambda: _answered(flood), "the first of it is acknowledged", house.told)
+        took = await house.edge.stop()
+        await flood.end()
+        assert took < STOP_S, house.told()
+        found = await house.account()
+        assert found["balanced"]
+        assert found["totals"]["received"] >= flood.acknowledged * flood.SAMPLES
+
+
+async def _answered(flood: Flood) -> bool:
+    return flood.acknowledged > 0
 
 
 async def _talk(talkers: list[Talker]) -> None:

@@ -47,6 +47,32 @@ def test_samples_are_judged_by_what_messages_had_before(intake: EdgeIntake) -> N
     assert intake.due_in() == 0
 
 
+def test_a_commit_takes_the_oldest_and_not_all_that_came_meanwhile(intake: EdgeIntake) -> None:
+    for size in (30_000, 9_000, 1_000, 500, 200):
+        intake.offer(arrival(size=size))
+    assert [one.size for _, one in intake.take()] == [30_000, 9_000, 1_000]
+    assert intake.due_in() == 0  # the rest does not wait for another interval
+    intake.release(3)
+    assert [one.size for _, one in intake.take()] == [500, 200]
+    intake.release(2)
+    assert intake.due_in() is None
+
+
+def test_many_samples_in_few_bytes_are_taken_in_parts_as_well(intake: EdgeIntake) -> None:
+    intake.offer(arrival(messages=10))
+    intake.take()
+    intake.release(10 * 100)
+    for _ in range(100):
+        intake.offer(arrival(messages=1, size=1))
+    assert len(intake.take()) == 40
+
+
+def test_one_arrival_is_never_too_much(intake: EdgeIntake) -> None:
+    intake.offer(arrival(size=99_000))
+    intake.offer(arrival(size=1))
+    assert [one.size for _, one in intake.take()] == [99_000]
+
+
 def test_what_is_being_committed_takes_room_until_it_is(intake: EdgeIntake) -> None:
     intake.offer(arrival(size=100_000))
     assert not intake.has_room()
