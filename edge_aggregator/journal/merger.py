@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 DAMAGED = (apsw.CorruptError, apsw.NotADBError)
-RATE = 65_536
+RATE = 32_768
 """Samples merged a second, at the most."""
 
 

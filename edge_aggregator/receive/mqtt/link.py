@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 READ_BYTES = 64 * 1024
 _LONG_PAUSE_S = 5.0  # a longer pause of the reads counts as being cut off
 _FAREWELL_S = 1.0
-_PACE_S = 0.005
-"""How long a busy connection gathers for its next read: a read costs as much as ten messages."""
+_PACE_S = 0.02
+"""How long a busy connection gathers for its next read: a read costs as much as ten messages and wakes everything up."""
 _BUSY_WINDOW = 1_000
 """A broker that waits after fewer messages is read without a pause."""
 
