@@ -110,8 +110,10 @@ class Fleet:
         return self._signed(ACKS, command.site, event, command.site)
 
     def windows(self, site: str, devices: list[str], start: int) -> Outgoing:
+        return self.measured(site, [Row(device=name, start=start, width=1000) for name in devices])
+
+    def measured(self, site: str, rows: list[Row]) -> Outgoing:
         self._seq += 1
-        rows = [Row(device=name, start=start, width=1000) for name in devices]
         value = encode_batch(make_batch(rows, origin=Origin(TENANT, site, f"gw-{site}", "boot"), seq=self._seq))
         return self._sign(Outgoing(ROLLUPS, site.encode(), value), site)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from analytics.rollouts.inbox import Taken
     from analytics.rollouts.rollout import Row
     from analytics.rollouts.timeline import Timeline
+    from ingest.contract.batch import RollupBatch
     from ingest.contract.events import RolloutPlan
     from ingest.contract.records import Outgoing
     from ingest.runtime.telemetry import Telemetry
@@ -82,6 +83,14 @@ class Desk:
         for rollout in self.of(tenant):
             if rollout.takes_evidence():
                 self._record(rollout, rollout.note_late(fact))
+
+    def soak(self, batch: RollupBatch) -> None:
+        """Windows of a site: its devices soak, or their past is measured."""
+        for rollout in self.of(batch.origin.tenant):
+            if rollout.wants_windows():
+                measure_past = batch.origin.site not in rollout.drawn and rollout.plan.baseline_s > 0
+                rollout.soaking.add(batch, measure_past=measure_past)
+                self._dirty.add(rollout.plan.rollout)
 
     def advance(self, place: str, timeline: Timeline, facts: Sequence[Fact], now: int) -> None:
         """A place's watermark rose past these facts: they become evidence, and its devices may be drawn."""

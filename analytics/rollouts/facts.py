@@ -24,6 +24,7 @@ class FactKind(IntEnum):
     SILENT = 5
     RETIRED = 6
     GRACE_OVER = 7  # nobody's message: time has passed
+    SOAK_OVER = 8  # likewise
 
 
 class Fact(msgspec.Struct, frozen=True, order=True):

@@ -70,7 +70,9 @@ def _check_values(plan: RolloutPlan) -> PlanRejection | None:
         PlanRejection.BAD_SHARE: 0.0 <= plan.canary_share <= 1.0,
         PlanRejection.BAD_GUARDS: sound_guards(plan.guards),
         PlanRejection.BAD_RELEASE: _sound_release(plan),
-        PlanRejection.BAD_DURATION: _span(plan.install_grace_s) and _span(plan.command_expiry_s),
+        PlanRejection.BAD_DURATION: all(
+            map(_span, (plan.install_grace_s, plan.command_expiry_s, plan.soak_s, plan.baseline_s))
+        ),
     }
     return next((reason for reason, holds in sound.items() if not holds), None)
 

@@ -6,6 +6,7 @@ import heapq
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from analytics.rollback.actuator import Purpose, Target, command_id
 from analytics.rollback.tracker import Tracker
@@ -14,6 +15,8 @@ from analytics.rollouts.evidence import History, is_overdue, observe, would_coun
 from analytics.rollouts.facts import Fact, FactKind
 from analytics.rollouts.gate import Gate, new_gate
 from analytics.rollouts.policy import policy_hash
+from analytics.rollouts.roster import new_roster
+from analytics.rollouts.soaking import SETTLE_MS, Soaking
 from analytics.rollouts.verdict import verdict
 from ingest.contract.events import Arm, Evidence, EvidenceKind, Outcome, PlanState, RollbackStatus, RolloutPlan, Verdict
 
@@ -34,7 +37,8 @@ class Rollout(msgspec.Struct, kw_only=True):
     """All that is known of one rollout.
 
     `accepted_at` (ms) is when the log took the plan, `drawn` the watermark (ms) of each site's draw,
-    `deadlines` per site a heap of when the graces of its silent devices end, `written` and
+    `deadlines` per site a heap of when the graces of its silent devices end, `soaks_due` per site one of when its devices' soaks
+    are told, `written` and
     `written_at` the last verdict and when it was written, `pending` that something may have changed since,
     `ended_at` when the plan ended.
     """
@@ -52,6 +56,8 @@ class Rollout(msgspec.Struct, kw_only=True):
     written_at: int = 0
     pending: bool = True
     ended_at: int = 0
+    soaking: Soaking
+    soaks_due: dict[str, list[tuple[int, str]]] = {}
     tracker: Tracker | None = None
     status: RollbackStatus | None = None
     statuses: int = 0
@@ -63,7 +69,11 @@ class Rollout(msgspec.Struct, kw_only=True):
     def enrols(self, site: str, logged: int) -> bool:
         """Whether a site whose heartbeat the log took at `logged` (ms) is to be drawn now."""
         running = self.plan.state is PlanState.RUNNING and self.takes_evidence()
-        return running and site not in self.drawn and logged >= self.accepted_at
+        return running and site not in self.drawn and logged >= self.accepted_at + _ms(self.plan.baseline_s)
+
+    def wants_windows(self) -> bool:
+        """Whether rollup windows are still of interest to a guard."""
+        return bool(self.soaking.metrics) and self.takes_evidence()
 
     def enrol(self, site: str, at: int, candidates: Iterable[Candidate]) -> list[Row]:
         """Draw the arms of a site at its watermark `at` (ms): both arms' clocks start there."""
@@ -74,6 +84,8 @@ class Rollout(msgspec.Struct, kw_only=True):
         ]
         for history in fresh:
             self.histories[history.key()] = history
+            self._begin_soak(history, at)
+        self.soaking.forget_strangers(site, self.histories)
         return self._take([self._row(h, EvidenceKind.ENROLLED, at, self.trace) for h in fresh])
 
     def command_canaries(self, site: str) -> list[History]:
@@ -87,7 +99,7 @@ class Rollout(msgspec.Struct, kw_only=True):
     def observe(self, site: str, facts: Sequence[Fact], watermark: int) -> list[Row]:
         """Take a site's facts up to its watermark (ms), in order; the rows of evidence that the gate took."""
         queue = [fact for fact in facts if f"{fact.site}/{fact.device}" in self.histories]
-        queue += self._due(site, watermark)
+        queue += self._due(site, watermark) + self._soaks_over(site, watermark)
         heapq.heapify(queue)
         rows = []
         while queue:
@@ -123,13 +135,41 @@ class Rollout(msgspec.Struct, kw_only=True):
 
     def _observe(self, fact: Fact) -> list[Row]:
         history = self.histories[f"{fact.site}/{fact.device}"]
-        kind = observe(history, fact, round(self.plan.install_grace_s * 1000))
+        if fact.kind is FactKind.SOAK_OVER:
+            return self._soaked(history, fact.at)
+        kind = observe(history, fact, _ms(self.plan.install_grace_s))
         if history.silent_in_grace and fact.kind is FactKind.SILENT:
             heapq.heappush(self.deadlines.setdefault(history.site, []), (history.grace_until, history.device))
         if kind is None:
             return []
         detail = "silent since its install" if fact.kind is FactKind.GRACE_OVER else fact.kind.name.lower()
         return [self._row(history, kind, fact.at, fact.trace, detail)]
+
+    def _begin_soak(self, history: History, at: int) -> None:
+        # Both arms soak over the same span: a control has nothing to install, and waits as long.
+        if self.soaking.metrics:
+            start = at + _ms(self.plan.install_grace_s)
+            end = start + _ms(self.plan.soak_s)
+            self.soaking.begin(history.key(), start, end)
+            heapq.heappush(self.soaks_due.setdefault(history.site, []), (end + SETTLE_MS, history.device))
+
+    def _soaks_over(self, site: str, watermark: int) -> list[Fact]:
+        heap, facts = self.soaks_due.get(site, []), []
+        while heap and heap[0][0] <= watermark:
+            at, device = heapq.heappop(heap)
+            facts.append(Fact(at, FactKind.SOAK_OVER, site, device, trace=self.trace))
+        return facts
+
+    def _soaked(self, history: History, at: int) -> list[Row]:
+        # A device that left or fell silent has no soak: that it did is evidence of another kind.
+        found = self.soaking.finish(history.key())
+        if history.left or history.silent:
+            return []
+        return [self._soak_row(history, at, *one) for one in found]
+
+    def _soak_row(self, history: History, at: int, metric: str, value: float, before: float | None) -> Row:
+        row = self._row(history, EvidenceKind.SOAKED, at, self.trace)
+        return row._replace(evidence=structs.replace(row.evidence, metric=metric, value=value, before=before))
 
     def _due(self, site: str, watermark: int) -> list[Fact]:
         # Graces of this site that have passed by the watermark in silence, as facts of their own.
@@ -165,9 +205,14 @@ def new_rollout(plan: RolloutPlan, *, accepted_at: int, trace: str) -> Rollout:
         accepted_at=accepted_at,
         trace=trace,
         gate=new_gate(plan.guards, plan.alpha),
+        soaking=Soaking(metrics=list(new_roster(plan.guards).metrics)),
     )
 
 
-def _order(row: Row) -> tuple[int, str, str, str]:
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _order(row: Row) -> tuple[int, str, str, str, str]:
     # What happened at one instant in one stratum stands together: the gate takes it as one.
-    return (row.evidence.at, row.evidence.stratum, row.evidence.kind.value, row.evidence.device)
+    return (row.evidence.at, row.evidence.stratum, row.evidence.kind.value, row.evidence.device, row.evidence.metric)

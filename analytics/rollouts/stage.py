@@ -120,13 +120,15 @@ class GateStage:
         self._desk.take_plan(taken, plan, watermarks, now)
 
     def _take_windows(self, record: Record) -> None:
-        # Only a rollback asks whether telemetry is back: without one, no batch is opened.
-        if not any(rollout.tracker for tenant in self._tenants for rollout in self._desk.of(tenant)):
+        # Only a rollback asks whether telemetry is back, only a soak what it says: without both, no batch is opened.
+        rollouts = [rollout for tenant in self._tenants for rollout in self._desk.of(tenant)]
+        if not any(rollout.tracker or rollout.wants_windows() for rollout in rollouts):
             return
         batch = self._inbox.rollups(record)
         if batch is not None:
             origin, newest = batch.origin, newest_windows(batch)
             self._tell_trackers(origin.tenant, trace_of(record), lambda t: t.on_windows(origin.site, newest))
+            self._desk.soak(batch)
 
     def _tell_trackers(self, tenant: str, trace: str, tell: Callable[[Tracker], bool]) -> None:
         for rollout in self._desk.of(tenant):

@@ -38,7 +38,8 @@ class NewRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `tenant` may be left out; it is the token's and no other. `state` is there for plans read back from the API.
     Digests are `sha256:<hex>` of the images; `canary_share` is the probability of the canary arm;
-    `install_grace_s` is how long an update may keep a device silent without that being evidence.
+    `install_grace_s` is how long an update may keep a device silent without that being evidence, `soak_s` how long devices soak
+    after it, `baseline_s` for how long their own past is measured before the draw.
     """
 
     rollout: str
@@ -55,6 +56,8 @@ class NewRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     seed: int = 0
     install_grace_s: float = 300.0
     command_expiry_s: float = 86_400.0
+    soak_s: float = 3600.0
+    baseline_s: float = 0.0
     state: PlanState = PlanState.RUNNING
 
 
@@ -134,6 +137,10 @@ def _number_mistakes(plan: NewRollout) -> Iterator[Mistake]:
         yield Mistake("$.canary_share", f"found {plan.canary_share}, expected between 0 and 1, both arms need devices")
     if not 0 <= plan.install_grace_s < LONGEST_S:
         yield Mistake("$.install_grace_s", f"found {plan.install_grace_s}, expected seconds: 0 to ten years")
+    if not 0 < plan.soak_s < LONGEST_S:
+        yield Mistake("$.soak_s", f"found {plan.soak_s}, expected seconds: above 0, to ten years")
+    if not 0 <= plan.baseline_s < LONGEST_S:
+        yield Mistake("$.baseline_s", f"found {plan.baseline_s}, expected seconds: 0 to ten years")
     if not 0 < plan.command_expiry_s < LONGEST_S:
         yield Mistake("$.command_expiry_s", f"found {plan.command_expiry_s}, expected seconds: above 0, to ten years")
 

@@ -91,7 +91,9 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Topic `rollout.plans.v1`, key rollout: what is being rolled out to whom, and its guards.
 
     Digests are `sha256:<hex>` of the images; `canary_share` is the probability of the canary arm;
-    `install_grace_s` is how long an update may keep a device silent without that being evidence.
+    `install_grace_s` is how long an update may keep a device silent without that being evidence. Where a guard is on a soaked
+    metric: devices of both arms soak for `soak_s` from the end of the grace on, and the draw waits for `baseline_s`, in which each
+    device's own past is measured (0: no past).
     """
 
     rollout: str
@@ -110,4 +112,6 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     install_grace_s: float = 300.0
     command_expiry_s: float = 86_400.0
+    soak_s: float = 3600.0
+    baseline_s: float = 0.0
     created_by: str = ""
