@@ -44,12 +44,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One request: `path` with its query below the owner's address, `body` as JSON (None: no body)."""
+    """One request: `path` with its query below the owner's address, `body` as JSON (None: no body).
+
+    `expects` are the statuses with which the way goes on, the usual one first.
+    """
 
     method: str
     path: str
     body: Any = None
     content_type: str = "application/json"
+    expects: tuple[int, ...] = (OK,)
 
     @property
     def changes(self) -> bool:
@@ -85,8 +89,9 @@ class Owner(Protocol):
 
 def ask(request: Request, *expected: int) -> Generator[Request, Answer, Answer]:
     """Send a request; the answer, which has one of the expected statuses. Raises PassingError, RefusedError."""
+    request = msgspec.structs.replace(request, expects=expected or (OK,))
     answer = yield request
-    if answer.status in (expected or (OK,)):
+    if answer.status in request.expects:
         return answer
     told = f"{request.method} {request.path} was answered {answer.status}{_words(answer.body)}"
     if answer.status in PASSING or answer.status >= 500:  # noqa: PLR2004 - the server's own fault

@@ -55,13 +55,13 @@ def z_test(world: World, story: Story) -> Called:
 
 
 def mann_whitney(world: World, story: Story) -> Called:
-    """Asked every hour: crashes per 5 minutes and latencies, canary against control, each by Mann-Whitney at 98 %.
+    """Asked every hour: crashes per device and 5 minutes, and latencies, canary against control, each by Mann-Whitney at 98 %.
 
     The score is the share of metrics that are called neither high nor low, as Kayenta's default direction has it; below 75 the
     release is bad, at 95 it is good.
     """
     edges = np.arange(0.0, world.hours + 1e-9, EVERY_H)
-    series = [np.histogram(story.crashed[arm], edges)[0] for arm in (story.canary, ~story.canary)]
+    series = [np.histogram(story.crashed[arm], edges)[0] / arm.sum() for arm in (story.canary, ~story.canary)]
     soaked, unlike = -1, False
     bad = good = np.nan
     for hour in range(1, int(world.hours) + 1):
