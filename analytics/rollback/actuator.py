@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from ingest.contract.events import ActuatorRef
+
 if TYPE_CHECKING:
     from ingest.contract.records import Outgoing
 
@@ -28,7 +30,10 @@ class Target(NamedTuple):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """Install `version` on `targets`, in this order. `decided_at` in ms; `reason` is for people."""
+    """Install `version` on `targets`, in this order. `decided_at` in ms; `reason` is for people.
+
+    `owners` are the systems that own the rollout and are to go back, too.
+    """
 
     rollout: str
     tenant: str
@@ -39,6 +44,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     expiry_s: float
     targets: list[Target]
     reason: str = ""
+    owners: list[ActuatorRef] = []
 
 
 class Actuator(Protocol):

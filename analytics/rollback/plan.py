@@ -39,6 +39,7 @@ def rollback_decision(plan: RolloutPlan, targets: Iterable[Target], now: int, re
         expiry_s=plan.command_expiry_s,
         targets=list(targets),
         reason=reason,
+        owners=plan.actuators,
     )
 
 

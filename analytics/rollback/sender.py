@@ -1,52 +1,54 @@
-"""Delivers the calls that wait in the log to the owner of the rollouts: in order, until taken or refused for good."""
+"""Delivers what waits in a topic of the log: in order, until taken or refused for good."""
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
-from analytics.rollback.webhook import CALLS
 from ingest.contract.names import DEAD_LETTERS
-from ingest.contract.records import TRACE_HEADER, Record, dead_letter
+from ingest.contract.records import Record, dead_letter
 from ingest.contract.topics import dead
 from ingest.runtime.backoff import Backoff
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
-from ingest.runtime.webhooks import signature
 
 if TYPE_CHECKING:
-    from analytics.rollouts.config import WebhookConfig
-    from ingest.runtime.clock import Clock
+    from analytics.rollback.attempts import Tried
     from ingest.runtime.health import Health
     from ingest.runtime.log.port import Consumer, Log
     from ingest.runtime.telemetry import Telemetry
 
-_AGAIN = frozenset({408, 425, 429})
+
+class Attempt(Protocol):
+    """One try to deliver a record."""
+
+    async def __call__(self, client: httpx.AsyncClient, record: Record) -> Tried:
+        """How it went."""
+        ...
 
 
-class WebhookSender:
-    """A service. A call is forgotten (its offset committed) once it was answered with 2xx or became a dead letter."""
-
-    name = "rollback-webhook"
+class Sender:
+    """A service. A record is forgotten (its offset committed) once it was delivered or became a dead letter."""
 
     def __init__(
         self,
-        config: WebhookConfig,
-        secret: str,
+        name: str,
+        topic: str,
+        attempt: Attempt,
         *,
         log: Log,
-        clock: Clock,
         health: Health,
         telemetry: Telemetry,
         member: str,
+        timeout_s: float = 10.0,
+        most_wait_s: float = 300.0,
     ) -> None:
-        self._config, self._secret, self._log = config, secret.encode(), log
-        self._clock, self._health, self._telemetry, self._member = clock, health, telemetry, member
+        self.name, self._topic, self._attempt, self._log = name, topic, attempt, log
+        self._health, self._telemetry, self._member, self._timeout_s = health, telemetry, member, timeout_s
         self._draining = asyncio.Event()
-        self._backoff = Backoff(random.Random(), most_s=config.most_wait_s)  # noqa: S311 - jitter, not a secret
+        self._backoff = Backoff(random.Random(), most_s=most_wait_s)  # noqa: S311 - jitter, not a secret
 
     def drain(self) -> None:
         """Let `run` return; what is not delivered stays in the log."""
@@ -54,7 +56,7 @@ class WebhookSender:
 
     async def run(self) -> None:
         """Deliver until drained; while the log is away, wait."""
-        async with httpx.AsyncClient(timeout=self._config.timeout_s, follow_redirects=False) as client:
+        async with httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=False) as client:
             while not self._draining.is_set():
                 try:
                     await self._run_connected(client)
@@ -62,7 +64,7 @@ class WebhookSender:
                     await self._wait(f"log: {error}")
 
     async def _run_connected(self, client: httpx.AsyncClient) -> None:
-        consumer = await self._log.subscribe((CALLS,), group="tidegate-rollback-webhook", member=self._member)
+        consumer = await self._log.subscribe((self._topic,), group=f"tidegate-{self.name}", member=self._member)
         try:
             while not self._draining.is_set():
                 for record in await consumer.poll(10, 0.5):
@@ -76,53 +78,19 @@ class WebhookSender:
     async def _deliver(self, client: httpx.AsyncClient, record: Record) -> bool:
         # True when the record is dealt with; False when we are to stop before.
         while not self._draining.is_set():
-            problem, least_wait_s, is_final = await self._try(client, record)
-            if not problem:
+            tried = await self._attempt(client, record)
+            if not tried.problem:
                 self._backoff.reset()
                 return True
-            if is_final:
-                await self._bury(record, problem)
+            if tried.is_final:
+                await self._bury(record, tried.problem)
                 return True
-            await self._wait(f"{self._config.url}: {problem}", least_wait_s)
+            await self._wait(tried.problem, tried.wait_s)
         return False
 
-    async def _try(self, client: httpx.AsyncClient, record: Record) -> tuple[str, float, bool]:
-        # What went wrong (empty: nothing), how long to wait at least, and whether trying again is pointless.
-        body = record.value or b""
-        try:
-            answer = await client.post(self._config.url, content=body, headers=self._headers(record, body))
-        except httpx.HTTPError as error:
-            return (str(error) or type(error).__name__, 0.0, False)
-        if answer.is_success:
-            return ("", 0.0, False)
-        again = answer.status_code in _AGAIN or answer.is_server_error
-        return (f"answered {answer.status_code}", self._asked_to_wait(answer), not again)
-
-    def _headers(self, record: Record, body: bytes) -> dict[str, str]:
-        timestamp = str(self._clock.now_ms() // 1000)
-        headers = {
-            "Content-Type": "application/json",
-            "Idempotency-Key": (record.header("ce_id") or b"").decode(),
-            self._config.timestamp_header: timestamp,
-            self._config.signature_header: signature(self._secret, timestamp, body),
-        }
-        trace = record.header(TRACE_HEADER)
-        return headers | ({TRACE_HEADER: trace.decode("ascii", "replace")} if trace else {})
-
-    def _asked_to_wait(self, answer: httpx.Response) -> float:
-        # Retry-After: seconds or a date (RFC 9110, section 10.2.3).
-        text = answer.headers.get("Retry-After", "")
-        if text.isdigit():
-            return min(float(text), self._config.most_wait_s)
-        try:
-            until = email.utils.parsedate_to_datetime(text).timestamp()
-        except ValueError:
-            return 0.0
-        return min(max(0.0, until - self._clock.now_ms() / 1000), self._config.most_wait_s)
-
     async def _bury(self, record: Record, problem: str) -> None:
-        self._telemetry.count(DEAD_LETTERS, topic=CALLS, reason="refused")
-        await self._log.append([dead_letter(record, "refused", problem, dead(CALLS))])
+        self._telemetry.count(DEAD_LETTERS, topic=self._topic, reason="refused")
+        await self._log.append([dead_letter(record, "refused", problem, dead(self._topic))])
 
     async def _wait(self, reason: str, least_s: float = 0.0) -> None:
         self._health.waiting(self.name, reason)

@@ -33,7 +33,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RollbackWebhook:
-    """One call per rollback decision. Its delivery is `WebhookSender`'s."""
+    """One call per rollback decision. Its delivery is `WebhookAttempt`'s."""
 
     name = "webhook"
 

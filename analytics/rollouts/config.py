@@ -6,6 +6,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from analytics.rollback.credentials import Auth
+
+KINDS = ("kubernetes", "argo-rollouts", "argo-cd", "flux", "hawkbit", "mender", "aws-iot", "azure-adu")
+"""Kinds of owners: `analytics/rollback/owners` has a file for each."""
+
 
 class WebhookConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whom to tell of a rollback: `url` is called once per decision, signed with the first line of `secret_file`.
@@ -27,6 +32,35 @@ class WebhookConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"url is {self.url[:12]!r}…, expected http://… or https://…")
         _require_positive(self, "timeout_s", "most_wait_s")
+
+
+class OwnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A system that owns rollouts, as plans name it in `actuators`.
+
+    `secret_file`: what `auth` needs (a token, user:password, or ACCESS_KEY_ID:SECRET_ACCESS_KEY); `ca_file`: the authorities of
+    https (PEM; the operating system's where empty); `dry_run`: look and tell, change nothing.
+    """
+
+    name: str
+    kind: str
+    url: str
+    auth: Auth = Auth.BEARER
+    secret_file: str = ""
+    region: str = ""
+    ca_file: str = ""
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be meant."""
+        parts = urlsplit(self.url)
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"url is {self.url[:12]!r}…, expected http://… or https://…")
+        if (self.auth is Auth.NONE) == bool(self.secret_file):
+            raise ValueError(f"auth is {self.auth.value!r}, expected secret_file with it, or auth none and no file")
+        if (self.auth is Auth.AWS) != bool(self.region):
+            raise ValueError("region goes with auth aws, and only with it")
 
 
 class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +87,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     group: str = "tidegate-gate"
     member: str = "gate-0"
     webhook: WebhookConfig | None = None
+    owners: list[OwnerConfig] = []
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be meant."""
@@ -60,6 +95,9 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         for field in ("settle_s", "verdict_s", "rollback_settle_s"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least 0 seconds")
+        names = [owner.name for owner in self.owners]
+        if len(set(names)) < len(names):
+            raise ValueError("owners: two have one name")
         if self.max_records < 1:
             raise ValueError(f"max_records is {self.max_records}, expected at least 1")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from analytics.rollback.attempts import OrderAttempt, WebhookAttempt
 from analytics.rollback.mqtt_commands import MqttCommands
-from analytics.rollback.sender import WebhookSender
+from analytics.rollback.orders import ORDER_SETTINGS, ORDERS, OwnerOrders
+from analytics.rollback.sender import Sender
 from analytics.rollback.webhook import CALL_SETTINGS, CALLS, RollbackWebhook
 from analytics.rollouts.stage import GateStage
 from ingest.contract.topics import DEAD_SETTINGS, dead
@@ -18,6 +20,7 @@ from ingest.runtime.secrets import load_private_key, read_secret
 from ingest.runtime.worker import StageWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from analytics.rollback.actuator import Actuator
@@ -30,35 +33,44 @@ if TYPE_CHECKING:
     from ingest.runtime.telemetry import Telemetry
 
 
+_TOPICS = {
+    CALLS: CALL_SETTINGS,
+    dead(CALLS): DEAD_SETTINGS,
+    ORDERS: ORDER_SETTINGS,
+    dead(ORDERS): DEAD_SETTINGS,
+}
+
+
 class GateService:
-    """Runs the stage and, where a webhook is configured, its delivery."""
+    """Runs the stage and the delivery of what its actuators ask for, to the webhook and the owners that are configured."""
 
     name = "gate"
 
-    def __init__(self, worker: StageWorker, sender: WebhookSender | None, log: Log, health: Health) -> None:
-        self._worker, self._sender, self._log, self._health = worker, sender, log, health
+    def __init__(self, worker: StageWorker, senders: Sequence[Sender], log: Log, health: Health) -> None:
+        self._worker, self._senders, self._log, self._health = worker, senders, log, health
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
         """Finish the step under way, save, and let `run` return."""
         self._draining.set()
         self._worker.drain()
-        if self._sender:
-            self._sender.drain()
+        for sender in self._senders:
+            sender.drain()
 
     async def run(self) -> None:
         """Until drained."""
         async with asyncio.TaskGroup() as tasks:
-            if self._sender:
+            if self._senders:
                 await self._ensure_topics()
-                tasks.create_task(self._sender.run())
+            for sender in self._senders:
+                tasks.create_task(sender.run())
             tasks.create_task(self._worker.run())
 
     async def _ensure_topics(self) -> None:
         backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
         while not self._draining.is_set():
             try:
-                await self._log.ensure_topics({CALLS: CALL_SETTINGS, dead(CALLS): DEAD_SETTINGS})
+                await self._log.ensure_topics(_TOPICS)
             except LogUnavailableError as error:
                 self._health.waiting(self.name, f"log: {error}")
             else:
@@ -78,18 +90,20 @@ def build_gate(
 ) -> Service:
     """The gate with its state in `data_dir/gate.db`. Raises SecretError for a key or secret that cannot be used."""
     actuators: list[Actuator] = [MqttCommands(load_private_key(config.signing_key_file))]
-    sender = None
+    senders: list[Sender] = []
+    shell: dict[str, Any] = {"log": log, "health": health, "telemetry": telemetry, "member": config.member}
     if config.webhook is not None:
+        hook = config.webhook
         actuators.append(RollbackWebhook())
-        sender = WebhookSender(
-            config.webhook,
-            read_secret(config.webhook.secret_file),
-            log=log,
-            clock=clock,
-            health=health,
-            telemetry=telemetry,
-            member=config.member,
+        attempt = WebhookAttempt(hook, read_secret(hook.secret_file), clock)
+        senders.append(
+            Sender("rollback-webhook", CALLS, attempt, timeout_s=hook.timeout_s, most_wait_s=hook.most_wait_s, **shell)
         )
+    if config.owners:
+        secrets = {owner.name: read_secret(owner.secret_file) for owner in config.owners if owner.secret_file}
+        actuators.append(OwnerOrders())
+        orders = OrderAttempt(config.owners, lambda owner: secrets.get(owner.name, ""), clock)
+        senders.append(Sender("rollback-orders", ORDERS, orders, **shell))
     worker = StageWorker(
         GateStage(config, gateways, actuators, telemetry),
         log=log,
@@ -102,7 +116,7 @@ def build_gate(
         tick_s=config.tick_s,
         max_records=config.max_records,
     )
-    return GateService(worker, sender, log, health)
+    return GateService(worker, senders, log, health)
 
 
 async def _pause(draining: asyncio.Event, seconds: float) -> None:

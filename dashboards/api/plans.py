@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ingest.contract.events import Guard, PlanState, RollbackMode, RolloutPlan, Selection, margin_range
+from ingest.contract.events import ActuatorRef, Guard, PlanState, RollbackMode, RolloutPlan, Selection, margin_range
 from ingest.contract.topics import is_name
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ class NewGuard(Guard, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class NewSelection(Selection, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A selection whose misspelt fields are refused."""
+
+
+class NewActuatorRef(ActuatorRef, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An owner of the rollout whose misspelt fields are refused."""
 
 
 class NewRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +62,7 @@ class NewRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     command_expiry_s: float = 86_400.0
     soak_s: float = 3600.0
     baseline_s: float = 0.0
+    actuators: list[NewActuatorRef] = []
     state: PlanState = PlanState.RUNNING
 
 
@@ -96,6 +101,7 @@ def to_plan(asked: NewRollout, *, tenant: str, created: int, created_by: str) ->
     fields = msgspec.structs.asdict(asked)
     fields["guards"] = [Guard(**msgspec.structs.asdict(guard)) for guard in asked.guards]
     fields["selection"] = Selection(**msgspec.structs.asdict(asked.selection))
+    fields["actuators"] = [ActuatorRef(**msgspec.structs.asdict(owner)) for owner in asked.actuators]
     return RolloutPlan(**fields | {"tenant": tenant, "created": created, "created_by": created_by})
 
 
@@ -128,6 +134,12 @@ def _mistakes(plan: NewRollout) -> Iterator[Mistake]:
     yield from _number_mistakes(plan)
     yield from _guard_mistakes(plan.guards)
     yield from _selection_mistakes(plan.selection)
+    for index, owner in enumerate(plan.actuators):
+        if not is_name(owner.actuator) or len(plan.actuators) > MAX_GUARDS:
+            found = (
+                f"found {owner.actuator[:64]!r}, expected a configured owner's name, and at most {MAX_GUARDS} of them"
+            )
+            yield Mistake(f"$.actuators[{index}].actuator", found)
 
 
 def _number_mistakes(plan: NewRollout) -> Iterator[Mistake]:
@@ -188,6 +200,6 @@ def _suggestion(text: str) -> str:
     unknown = _UNKNOWN.search(text)
     if unknown is None:
         return ""
-    fields = [f for kind in (NewRollout, NewGuard, NewSelection) for f in kind.__struct_fields__]
+    fields = [f for kind in (NewRollout, NewGuard, NewSelection, NewActuatorRef) for f in kind.__struct_fields__]
     close = difflib.get_close_matches(unknown.group("field"), fields, n=1)
     return f"; did you mean `{close[0]}`?" if close else ""

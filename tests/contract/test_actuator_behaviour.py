@@ -6,12 +6,16 @@ import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from analytics.rollback.actuator import Actuator, Decision, Purpose, Target
 from analytics.rollback.mqtt_commands import MqttCommands
+from analytics.rollback.orders import ORDERS, OwnerOrders
+from analytics.rollback.owners.owner import Order
 from analytics.rollback.webhook import CALLS, RollbackWebhook
+from ingest.contract.events import ActuatorRef
 from ingest.contract.records import Outgoing
 from ingest.contract.topics import COMMANDS
 from ingest.runtime.checkpoint import Checkpoint
@@ -55,7 +59,19 @@ class Webhook(Way):
         return [(device, body["version"]) for body in bodies for device in body["devices"]]
 
 
-@pytest.fixture(params=[Mqtt, Webhook], ids=["mqtt", "webhook"])
+class Owners(Way):
+    topic = ORDERS
+
+    def make(self) -> Actuator:
+        return OwnerOrders()
+
+    def reached(self, outgoing: list[Outgoing]) -> list[tuple[str, str]]:
+        orders = [msgspec.json.decode(o.value or b"", type=Order) for o in outgoing]
+        assert [(order.actuator, order.object) for order in orders] == [("cluster", {"name": "web"})]
+        return [(device, order.version) for order in orders for device in order.devices]
+
+
+@pytest.fixture(params=[Mqtt, Webhook, Owners], ids=["mqtt", "webhook", "owners"])
 def way(request: pytest.FixtureRequest) -> Way:
     return request.param()
 
@@ -71,6 +87,7 @@ def decision(rollout: str = "fw", devices: tuple[str, ...] = ("c", "a", "b")) ->
         expiry_s=60.0,
         targets=[Target("s", device) for device in devices],
         reason="gate failed: crash",
+        owners=[ActuatorRef(actuator="cluster", object={"name": "web"})],
     )
 
 

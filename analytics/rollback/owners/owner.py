@@ -79,8 +79,10 @@ class RefusedError(RuntimeError):
 class Owner(Protocol):
     """Knows one system's API."""
 
-    needs: tuple[str, ...]
-    """Which fields `Order.object` must have."""
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Which fields `Order.object` must have."""
+        ...
 
     def go_back(self, order: Order) -> Generator[Request, Answer, None]:
         """The way back. Raises PassingError, RefusedError."""

@@ -5,6 +5,7 @@ from ingest.contract.events.alarms import AlertEvent, AlertState, AnomalyEvent, 
 from ingest.contract.events.fleet import DeviceChange, DeviceEvent, DeviceState, GatewayEvent
 from ingest.contract.events.plans import (
     OF_FIRST_EVENTS,
+    ActuatorRef,
     Guard,
     GuardKind,
     PlanState,
@@ -24,6 +25,7 @@ __all__ = [
     "AccountEvent",
     "AckEvent",
     "AckStatus",
+    "ActuatorRef",
     "AlertEvent",
     "AlertState",
     "AnomalyEvent",

@@ -87,6 +87,13 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     firmware: list[str] = []
 
 
+class ActuatorRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A system that owns the rollout, by the name that the gate's configuration gives it, and what there is to go back."""
+
+    actuator: str
+    object: dict[str, str] = {}
+
+
 class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Topic `rollout.plans.v1`, key rollout: what is being rolled out to whom, and its guards.
 
@@ -114,4 +121,5 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     command_expiry_s: float = 86_400.0
     soak_s: float = 3600.0
     baseline_s: float = 0.0
+    actuators: list[ActuatorRef] = []
     created_by: str = ""
