@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from analytics.rollback.conduct import Conductor, newest_windows
+from analytics.rollouts.audit import Audit
 from analytics.rollouts.desk import Desk
 from analytics.rollouts.facts import ack_fact, device_fact
 from analytics.rollouts.fleet import Fleet
@@ -53,6 +54,7 @@ class GateStage:
             verdict_ms=_ms(config.verdict_s),
             forget_ms=_ms(config.forget_s),
         )
+        self._audit = Audit()
         self._offsets: dict[str, int] = {}
         self._saved_at = 0
 
@@ -67,11 +69,13 @@ class GateStage:
                 self._desk.advance(place, timeline, facts, now)
         watermarks = {tenant: self._places.watermarks(tenant) for tenant in self._tenants}
         outgoing = self._desk.collect(watermarks, self._offsets, now)
+        outgoing += self._audit.entries(outgoing, now)
         return StepResult(outgoing=outgoing, changed=self._is_time_to_save(now))
 
     def snapshot(self) -> Mapping[str, bytes]:
         """The parts that may have changed since the last snapshot; an empty part is one that is gone."""
         parts = {"places": self._places.snapshot(), "offsets": msgspec.msgpack.encode(self._offsets)}
+        parts["audit"] = self._audit.snapshot()
         parts["anomalies"] = self._conductor.anomalies.snapshot()
         parts |= {f"fleet/{place}": part for place, part in self._fleet.snapshot().items()}
         parts |= {f"actuator/{name}": part for name, part in self._conductor.snapshot().items()}
@@ -83,6 +87,7 @@ class GateStage:
             "fleet": self._fleet.restore,
             "actuator": self._conductor.restore,
             "rollout": self._desk.restore,
+            "audit": lambda _, part: self._audit.restore(part),
             "places": lambda _, part: self._places.restore(part),
             "anomalies": lambda _, part: self._conductor.anomalies.restore(part),
             "offsets": lambda _, part: self._offsets.update(_OFFSETS.decode(part)),
@@ -106,6 +111,7 @@ class GateStage:
                 self._add_fact(event.tenant, fact)
             self._tell_trackers(event.tenant, trace, lambda tracker: tracker.on_device(event, now))
         elif isinstance(event, AckEvent):
+            self._audit.note_ack(taken.record, event)
             self._add_fact(event.tenant, ack_fact(event, trace))
             self._tell_trackers(event.tenant, trace, lambda tracker: tracker.on_ack(event))
         elif isinstance(event, GatewayEvent):
@@ -116,6 +122,8 @@ class GateStage:
             self._take_plan(taken, event, now)
 
     def _take_plan(self, taken: Taken, plan: RolloutPlan | None, now: int) -> None:
+        if plan is not None:
+            self._audit.note_plan(taken.record, plan)
         watermarks = self._places.watermarks(plan.tenant) if plan else {}
         self._desk.take_plan(taken, plan, watermarks, now)
 

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "doctor": ("compose.cli.doctor", "doctor", "Examine a gateway and what it needs."),
     "dead": ("compose.cli.dead", "dead", "List, explain and replay dead letters."),
     "rollout": ("compose.cli.rollout", "rollout", "Start, watch and replay rollouts."),
+    "audit": ("compose.cli.audit", "audit", "Who did what about rollouts; is that record whole?"),
     "bench": ("compose.cli.bench", "bench", "Measure what is claimed, try what is promised."),
     "tap": ("compose.cli.tap", "tap", "Watch samples as a running gateway acknowledges them."),
     "samples": ("compose.cli.samples", "samples", "Pull raw samples out of gateways' flight recorders."),

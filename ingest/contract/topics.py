@@ -21,6 +21,7 @@ COMMANDS = "rollout.commands.v1"
 ACKS = "rollout.acks.v1"
 ACCOUNTS = "ingest.accounts.v1"
 ROLLBACKS = "rollout.rollbacks.v1"
+AUDIT = "rollout.audit.v1"
 
 
 class TopicSettings(NamedTuple):
@@ -36,14 +37,15 @@ _TIMED = TopicSettings(partitions=8, compacted=False, retention_ms=7 * _DAY_MS)
 _COMPACTED = TopicSettings(partitions=8, compacted=True, retention_ms=-1)
 _SINGLE_COMPACTED = TopicSettings(partitions=1, compacted=True, retention_ms=-1)
 _PULLED = TopicSettings(partitions=8, compacted=False, retention_ms=_DAY_MS)
-_AUDIT = TopicSettings(partitions=1, compacted=False, retention_ms=365 * _DAY_MS)
+_YEAR = TopicSettings(partitions=1, compacted=False, retention_ms=365 * _DAY_MS)
+_KEPT = TopicSettings(partitions=1, compacted=False, retention_ms=-1)
 _EVIDENCE = TopicSettings(partitions=1, compacted=False, retention_ms=90 * _DAY_MS)
 
 SETTINGS: dict[str, TopicSettings] = {
     ROLLUPS: _TIMED,
     SAMPLES: _PULLED,
-    REQUESTS: _AUDIT,
-    PULLS: _AUDIT,
+    REQUESTS: _YEAR,
+    PULLS: _YEAR,
     DEVICES: _COMPACTED,
     ANOMALIES: _TIMED,
     ALERTS: _COMPACTED,
@@ -54,6 +56,7 @@ SETTINGS: dict[str, TopicSettings] = {
     ACKS: _TIMED,
     ACCOUNTS: _COMPACTED,
     ROLLBACKS: _SINGLE_COMPACTED,
+    AUDIT: _KEPT,
 }
 """Every topic that tidegate writes; dead-letter topics are derived by `dead`."""
 

@@ -30,7 +30,7 @@ from ingest.contract.events import (
     Verdict,
 )
 from ingest.contract.records import Outgoing
-from ingest.contract.topics import COMMANDS, EVIDENCE, PLANS, ROLLBACKS, VERDICTS, dead
+from ingest.contract.topics import AUDIT, COMMANDS, EVIDENCE, PLANS, ROLLBACKS, VERDICTS, dead
 from ingest.runtime.telemetry import Telemetry
 from tests.gate_world import NEW, OLD, T0, Fleet, Reader, anomaly, commands_in, plan_of, plan_record
 
@@ -60,7 +60,7 @@ class World:
         if result.outgoing or result.changed:
             self.parts |= self.stage.snapshot()
         self.appended += result.outgoing
-        return result.outgoing
+        return [o for o in result.outgoing if o.topic != AUDIT]
 
     def pass_time(self, seconds: float) -> list[Outgoing]:
         """Every gateway beats, and the heartbeats settle."""

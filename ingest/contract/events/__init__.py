@@ -2,6 +2,7 @@
 
 from ingest.contract.events.accounts import AccountEvent
 from ingest.contract.events.alarms import AlertEvent, AlertState, AnomalyEvent, AnomalyStatus
+from ingest.contract.events.audit import GENESIS, AuditEntry, digest_of
 from ingest.contract.events.fleet import DeviceChange, DeviceEvent, DeviceState, GatewayEvent
 from ingest.contract.events.plans import (
     OF_FIRST_EVENTS,
@@ -21,6 +22,7 @@ from ingest.contract.events.rollbacks import AckEvent, AckStatus, RollbackPhase,
 from ingest.contract.events.verdicts import Arm, Evidence, EvidenceKind, GuardVerdict, Outcome, Verdict
 
 __all__ = [
+    "GENESIS",
     "OF_FIRST_EVENTS",
     "AccountEvent",
     "AckEvent",
@@ -31,6 +33,7 @@ __all__ = [
     "AnomalyEvent",
     "AnomalyStatus",
     "Arm",
+    "AuditEntry",
     "DeviceChange",
     "DeviceEvent",
     "DeviceState",
@@ -51,5 +54,6 @@ __all__ = [
     "Selection",
     "Verdict",
     "Worse",
+    "digest_of",
     "margin_range",
 ]
