@@ -16,7 +16,7 @@ from ingest.contract.events import Outcome, RollbackMode
 from ingest.contract.names import ROLLBACK_DEVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from analytics.rollback.actuator import Actuator, Decision
     from analytics.rollouts.evidence import History
@@ -28,12 +28,26 @@ if TYPE_CHECKING:
     from ingest.runtime.telemetry import Telemetry
 
 
+APPROVERS = 2
+
+
 class Conductor:
     """Turns a rollout's state into decisions, hands these to every actuator, and keeps the account of them."""
 
-    def __init__(self, actuators: Sequence[Actuator], fleet: Fleet, telemetry: Telemetry, *, settle_ms: int) -> None:
+    def __init__(
+        self,
+        actuators: Sequence[Actuator],
+        fleet: Fleet,
+        telemetry: Telemetry,
+        *,
+        settle_ms: int,
+        approval_ms: int,
+        halted: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._actuators, self._fleet, self._telemetry, self._settle_ms = actuators, fleet, telemetry, settle_ms
-        self._acted = False
+        self._approval_ms, self._acted = approval_ms, False
+        self.halted = halted
+        """Whether the kill switch is thrown: then nothing is begun, and no command repeated."""
         self.anomalies = ActiveAnomalies()
 
     def install(self, rollout: Rollout, canaries: Sequence[History], now: int) -> list[Outgoing]:
@@ -42,7 +56,7 @@ class Conductor:
 
     def begin(self, rollout: Rollout, now: int, trace: str) -> list[Outgoing]:
         """Roll back what has failed, once, when the plan says that this happens by itself."""
-        if not should_roll_back(rollout):
+        if not should_roll_back(rollout, now, self._approval_ms) or self.halted():
             return []
         targets = [Target(history.site, history.device) for history in rollback_order(rollout.histories.values())]
         decision = rollback_decision(rollout.plan, targets, now, f"gate failed: {rollout.gate.guilty}")
@@ -55,7 +69,7 @@ class Conductor:
         if rollout.tracker is None:
             return []
         rollout.tracker.tick(self.anomalies.of(rollout.plan.tenant), now)
-        repeated = rollout.tracker.to_repeat()
+        repeated = [] if self.halted() else rollout.tracker.to_repeat()
         again = rollback_decision(rollout.plan, repeated, now, "returned after its command had expired")
         outgoing = self._act(again, now, trace) if repeated else []
         status = rollout.tracker.status(now)
@@ -92,11 +106,22 @@ class Conductor:
             self._telemetry.gauge(ROLLBACK_DEVICES, count, rollout=status.rollout, status=name)
 
 
-def should_roll_back(rollout: Rollout) -> bool:
+def should_roll_back(rollout: Rollout, now: int, approval_ms: int) -> bool:
     """Whether a rollback is due that has not begun."""
     failed = rollout.gate.outcome is Outcome.FAIL and not rollout.ended_at
     commanded = failed and any(history.command for history in rollout.histories.values())
-    return commanded and rollout.plan.mode is RollbackMode.AUTOMATIC and rollout.tracker is None
+    if not commanded or rollout.tracker is not None:
+        return False
+    return rollout.plan.mode is RollbackMode.AUTOMATIC or is_approved(rollout, now, approval_ms)
+
+
+def is_approved(rollout: Rollout, now: int, approval_ms: int) -> bool:
+    """Whether two people have approved what the gate said, after it said so and not too long ago."""
+    written = rollout.written
+    if rollout.plan.mode is not RollbackMode.APPROVE or written is None or written.verdict is not Outcome.FAIL:
+        return False
+    since = max(rollout.written_at, now - approval_ms)
+    return len({approval.by for approval in rollout.plan.approvals if approval.at >= since}) >= APPROVERS
 
 
 def newest_windows(batch: RollupBatch) -> dict[str, int]:

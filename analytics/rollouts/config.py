@@ -71,7 +71,8 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     it has surely been read. gateway_patience_s: after this a gateway that is not heard holds its site's other gateways up
     no longer. verdict_s: how often a verdict is written when only its numbers changed. save_s: how often progress without
     consequences is saved. rollback_settle_s: how long a device may be absent before a rollback counts it as unreachable.
-    forget_s: how long an ended rollout is remembered.
+    forget_s: how long an ended rollout is remembered. approval_s: how long an approval of a rollback holds.
+    kill_switch_file: while this file exists nothing is begun: no draw, no rollback, no repeated command.
     group and member: the consumer group, and this process's fixed name in it; a group is for one gate.
     """
 
@@ -83,6 +84,8 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     save_s: float = 5.0
     rollback_settle_s: float = 60.0
     forget_s: float = 30 * 86_400.0
+    approval_s: float = 86_400.0
+    kill_switch_file: str = ""
     max_records: int = 2000
     group: str = "tidegate-gate"
     member: str = "gate-0"
@@ -91,7 +94,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be meant."""
-        _require_positive(self, "tick_s", "gateway_patience_s", "save_s", "forget_s")
+        _require_positive(self, "tick_s", "gateway_patience_s", "save_s", "forget_s", "approval_s")
         for field in ("settle_s", "verdict_s", "rollback_settle_s"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least 0 seconds")

@@ -99,7 +99,7 @@ class Desk:
             if site in rollout.drawn and rollout.takes_evidence():
                 self._dirty.add(rollout.plan.rollout)
                 self._record(rollout, rollout.observe(site, facts, timeline.watermark))
-            elif rollout.enrols(site, timeline.logged):
+            elif rollout.enrols(site, timeline.logged) and not self._conductor.halted():
                 candidates = self._fleet.candidates(rollout.plan, place)
                 self._record(rollout, rollout.enrol(site, timeline.watermark, candidates))
                 self._outgoing += self._conductor.install(rollout, rollout.command_canaries(site), now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analytics.rollback.attempts import OrderAttempt, WebhookAttempt
@@ -20,8 +21,7 @@ from ingest.runtime.secrets import load_private_key, read_secret
 from ingest.runtime.worker import StageWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from analytics.rollback.actuator import Actuator
     from analytics.rollouts.config import GateConfig
@@ -105,7 +105,7 @@ def build_gate(
         orders = OrderAttempt(config.owners, lambda owner: secrets.get(owner.name, ""), clock)
         senders.append(Sender("rollback-orders", ORDERS, orders, **shell))
     worker = StageWorker(
-        GateStage(config, gateways, actuators, telemetry),
+        GateStage(config, gateways, actuators, telemetry, halted=_kill_switch(config.kill_switch_file)),
         log=log,
         checkpoint=Checkpoint(data_dir / "gate.db"),
         clock=clock,
@@ -117,6 +117,10 @@ def build_gate(
         max_records=config.max_records,
     )
     return GateService(worker, senders, log, health)
+
+
+def _kill_switch(path: str) -> Callable[[], bool]:
+    return (lambda: Path(path).exists()) if path else (lambda: False)
 
 
 async def _pause(draining: asyncio.Event, seconds: float) -> None:

@@ -39,13 +39,26 @@ class GateStage:
     topics: tuple[str, ...] = TOPICS
 
     def __init__(
-        self, config: GateConfig, gateways: Gateways, actuators: Sequence[Actuator], telemetry: Telemetry
+        self,
+        config: GateConfig,
+        gateways: Gateways,
+        actuators: Sequence[Actuator],
+        telemetry: Telemetry,
+        *,
+        halted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._config = config
         self._tenants = sorted({gateway.tenant for gateway in gateways})
         self._inbox, self._fleet = Inbox(gateways, telemetry), Fleet()
         self._places = Places(settle_ms=_ms(config.settle_s), patience_ms=_ms(config.gateway_patience_s))
-        self._conductor = Conductor(actuators, self._fleet, telemetry, settle_ms=_ms(config.rollback_settle_s))
+        self._conductor = Conductor(
+            actuators,
+            self._fleet,
+            telemetry,
+            settle_ms=_ms(config.rollback_settle_s),
+            approval_ms=_ms(config.approval_s),
+            halted=halted,
+        )
         self._desk = Desk(
             self._tenants,
             self._fleet,

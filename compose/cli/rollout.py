@@ -79,6 +79,25 @@ def end(api: Api, name: str) -> None:
     click.echo(msgspec.json.encode(api.ask("POST", f"/v1/rollouts/{quote(name, safe='')}/end")["data"]).decode())
 
 
+def _with_reason(verb: str, text: str) -> click.Command:
+    @click.command(verb, help=text)
+    @click.argument("name")
+    @click.option("--reason", required=True, help="Why; it goes into the audit log.")
+    @click.pass_obj
+    def command(api: Api, name: str, reason: str) -> None:
+        answer = api.ask("POST", f"/v1/rollouts/{quote(name, safe='')}/{verb}", {"reason": reason})
+        click.echo(msgspec.json.encode(answer["data"]).decode())
+
+    return command
+
+
+rollout.add_command(_with_reason("pause", "Draw no further device; those that are drawn go on being judged."))
+rollout.add_command(_with_reason("resume", "Draw devices again."))
+rollout.add_command(
+    _with_reason("approve", "Approve the rollback of a failed rollout in mode approve; it takes two people.")
+)
+
+
 @rollout.command()
 @click.argument("name")
 @click.option("--wait", is_flag=True, help="Until the gate says pass or fail.")

@@ -19,7 +19,8 @@ class Scope(StrEnum):
 
     READ = "read"  # fleet, alerts, rollouts, ledger, series, anomalies, events
     GATES = "gates"  # gate queries, the Prometheus query, Flagger's hooks
-    ROLLOUTS_WRITE = "rollouts:write"  # create and end rollouts
+    ROLLOUTS_WRITE = "rollouts:write"  # create, pause, resume and end rollouts
+    ROLLOUTS_APPROVE = "rollouts:approve"  # approve a rollback
     SAMPLES_PULL = "samples:pull"  # ask gateways for raw samples, and take them
     METRICS = "metrics"  # the process's own metrics
 

@@ -14,6 +14,7 @@ from dashboards.api.problems import PROBLEM, Problem
 from dashboards.api.pull_writer import NewPull
 from dashboards.api.routes.flagger_routes import Hook
 from dashboards.api.routes.kayenta_routes import CanaryRequest
+from dashboards.api.routes.rollout_routes import Reason
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _SCHEMAS = "#/components/schemas/"
 _JSON_BODIES: dict[str, type[msgspec.Struct]] = {
     "/v1/rollouts": NewRollout,
+    "/v1/rollouts/{name}/pause": Reason,
+    "/v1/rollouts/{name}/resume": Reason,
+    "/v1/rollouts/{name}/approve": Reason,
     "/v1/samples": NewPull,
     "/flagger/confirm": Hook,
     "/flagger/rollback": Hook,

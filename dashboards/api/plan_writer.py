@@ -13,6 +13,8 @@ from ingest.contract.records import event_record, read_event
 from ingest.contract.topics import PLANS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dashboards.api.hub import Hub
     from dashboards.api.projection import Projection
     from ingest.runtime.log.port import Log
@@ -56,15 +58,26 @@ class PlanWriter:
 
     async def end(self, tenant: str, rollout: str, trace: str | None) -> Written | None:
         """End a tenant's rollout; None when there is none. Raises LogUnavailableError."""
+        return await self.change(
+            tenant, rollout, lambda plan: msgspec.structs.replace(plan, state=PlanState.ENDED), trace
+        )
+
+    async def change(
+        self, tenant: str, rollout: str, change: Callable[[RolloutPlan], RolloutPlan], trace: str | None
+    ) -> Written | None:
+        """Write a tenant's plan as `change` has it, unless that is what it is; None when there is none.
+
+        Raises what `change` raises, and LogUnavailableError.
+        """
         async with self._writing:
             existing = await self._existing(rollout)
             if existing is None or existing.tenant != tenant:
                 return None
-            ended = msgspec.structs.replace(existing, state=PlanState.ENDED)
-            if existing.state is not PlanState.ENDED:
-                await self._append(ended, trace)
-        self._show(ended)
-        return Written(ended, is_new=existing.state is not PlanState.ENDED)
+            changed = change(existing)
+            if changed != existing:
+                await self._append(changed, trace)
+        self._show(changed)
+        return Written(changed, is_new=changed != existing)
 
     async def _existing(self, rollout: str) -> RolloutPlan | None:
         record = (await self._log.read_compacted(PLANS)).get(rollout.encode())
@@ -72,7 +85,7 @@ class PlanWriter:
 
     async def _append(self, plan: RolloutPlan, trace: str | None) -> None:
         with self._telemetry.span("api.plan", parent=trace, rollout=plan.rollout) as span:
-            event_id = f"{plan.rollout}:{plan.created}:{plan.state.value}"
+            event_id = f"{plan.rollout}:{plan.created}:{plan.state.value}:{len(plan.approvals)}"
             record = event_record(
                 PLANS, plan.rollout, plan, event_id=event_id, source=SOURCE, time=plan.created, trace=span
             )

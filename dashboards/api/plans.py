@@ -106,9 +106,14 @@ def to_plan(asked: NewRollout, *, tenant: str, created: int, created_by: str) ->
 
 
 def same_content(existing: RolloutPlan, wanted: RolloutPlan) -> bool:
-    """Whether two plans differ in nothing but when, by whom and in which state."""
+    """Whether two plans differ in nothing but when, by whom and in which state, and what people did since."""
     like = msgspec.structs.replace(
-        wanted, created=existing.created, created_by=existing.created_by, state=existing.state
+        wanted,
+        created=existing.created,
+        created_by=existing.created_by,
+        state=existing.state,
+        approvals=existing.approvals,
+        reason=existing.reason,
     )
     return like == existing
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from dashboards.api.evidence_path import EvidencePath
 from ingest.contract.events import (
+    Approval,
     Guard,
     GuardVerdict,
     Outcome,
@@ -108,6 +109,8 @@ class RolloutDetail(RolloutView, frozen=True, kw_only=True):
     install_grace_s: float = 0.0
     command_expiry_s: float = 0.0
     seed: int = 0
+    approvals: list[Approval] = []
+    reason: str = ""
     rollback: RollbackDetail | UnsetType = UNSET
 
 
@@ -167,6 +170,8 @@ class Rollout:
             install_grace_s=plan.install_grace_s,
             command_expiry_s=plan.command_expiry_s,
             seed=plan.seed,
+            approvals=plan.approvals,
+            reason=plan.reason,
             **fields,
         )
 

@@ -345,6 +345,31 @@ async def test_a_long_poll_is_answered_as_soon_as_the_gate_has_decided(centre: C
         assert (await client.get("/v1/gates/unknown", params={"wait": 1})).status_code == 404
 
 
+async def test_people_pause_resume_and_approve_with_a_reason(centre: Centre) -> None:
+    await centre.put(plan_record(), verdict_record(outcome=Outcome.INCONCLUSIVE))
+    await centre.eventually("/v1/gates/fw-2.3.0", lambda answer: answer["data"]["reason"] == "because")
+    base = "/v1/rollouts/fw-2.3.0"
+    async with centre.client() as client:
+        paused = await client.post(f"{base}/pause", json={"reason": "holiday"})
+        assert paused.json()["data"]["state"] == "paused"
+        assert (await client.get(base)).json()["data"]["reason"] == "acme-all: holiday"
+        assert (await client.post(f"{base}/resume", json={"reason": "back"})).json()["data"]["state"] == "running"
+        assert (await client.post(f"{base}/pause", json={"reason": " "})).status_code == 400
+        assert (await client.post(f"{base}/pause")).status_code == 400
+        assert (await client.post("/v1/rollouts/unknown/pause", json={"reason": "x"})).status_code == 404
+        early = await client.post(f"{base}/approve", json={"reason": "x"})
+        assert (early.status_code, early.json()["type"]) == (409, "urn:tidegate:problem:nothing-to-approve")
+        await centre.put(verdict_record(outcome=Outcome.FAIL, at=NOW + 1))
+        await centre.eventually("/v1/gates/fw-2.3.0", lambda answer: answer["data"]["verdict"] == "fail")
+        for _ in range(2):
+            assert (await client.post(f"{base}/approve", json={"reason": "seen"})).status_code == 200
+        approvals = (await client.get(base)).json()["data"]["approvals"]
+        assert [(one["by"], one["reason"]) for one in approvals] == [("acme-all", "seen")]
+        assert (await client.post("/v1/rollouts", json=plan_body())).status_code == 200
+        await client.post(f"{base}/end")
+        assert (await client.post(f"{base}/resume", json={"reason": "x"})).status_code == 409
+
+
 async def test_series_come_from_the_store_of_ones_own_tenant(centre: Centre) -> None:
     rows = [Row("pump-1", "heap", start=T0 + index * 10_000, values=(float(index), 2.0)) for index in range(5)]
     for tenant in ("acme", "other"):

@@ -16,6 +16,7 @@ from ingest.contract.commands import Command
 from ingest.contract.events import (
     AckStatus,
     AnomalyStatus,
+    Approval,
     Arm,
     DeviceChange,
     DeviceState,
@@ -48,7 +49,10 @@ class World:
         self.stage = self.new_stage()
 
     def new_stage(self) -> GateStage:
-        stage = GateStage(CONFIG, self.fleet.gateways, [MqttCommands(self.key)], Telemetry("test"))
+        actuators = [MqttCommands(self.key)]
+        stage = GateStage(
+            CONFIG, self.fleet.gateways, actuators, Telemetry("test"), halted=lambda: getattr(self, "halted", False)
+        )
         stage.restore(self.parts)
         return stage
 
@@ -407,3 +411,45 @@ def test_an_ended_rollout_is_forgotten_in_the_end() -> None:
     assert world.parts["rollout/fw-2.3"] == b""
     world.restart()
     world.pass_time(1)
+
+
+def approval(by: str, at: int) -> Approval:
+    return Approval(by=by, at=at, reason="seen on site")
+
+
+def test_in_mode_approve_two_people_begin_the_rollback_after_the_fail_and_in_time() -> None:
+    world = World()
+    plan = plan_of(mode=RollbackMode.APPROVE)
+    installs = world.start(plan)
+    world.install(installs)
+    early = [approval("ann", world.now), approval("bob", world.now)]
+    world.take(plan_record(msgspec.structs.replace(plan, approvals=early)))
+    world.crash(installs)
+    assert world.verdict().verdict is Outcome.FAIL
+    world.pass_time(5)
+    assert world.of(ROLLBACKS, RollbackStatus) == []
+    for approvals, begun in (
+        ([approval("ann", world.now)], False),
+        ([approval("ann", world.now), approval("ann", world.now + 1)], False),
+        ([approval("ann", world.now - 90_000_000), approval("bob", world.now)], False),
+        ([approval("ann", world.now), approval("bob", world.now)], True),
+    ):
+        world.take(plan_record(msgspec.structs.replace(plan, approvals=approvals)))
+        world.pass_time(1)
+        assert bool(world.of(ROLLBACKS, RollbackStatus)) is begun
+
+
+def test_while_the_kill_switch_is_thrown_nothing_begins_and_afterwards_it_does() -> None:
+    world = World()
+    world.halted = True
+    assert world.start() == []
+    world.halted = False
+    installs = commands_in(world.pass_time(1), world.key)
+    assert len(installs) == 12
+    world.install(installs)
+    world.halted = True
+    world.crash(installs)
+    assert world.verdict().verdict is Outcome.FAIL
+    assert world.of(ROLLBACKS, RollbackStatus) == []
+    world.halted = False
+    assert len(commands_in(world.pass_time(1), world.key)) == 12

@@ -1,9 +1,12 @@
-"""Rollouts: list, look, create, end."""
+"""Rollouts: list, look, create, pause, resume, end; approve a rollback."""
 
+from collections.abc import Callable
 from typing import Annotated
 
+import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter
+from msgspec import structs
 
 from dashboards.api.answers import MOST, Data, Page, cursor_of, key_of
 from dashboards.api.config import Scope
@@ -13,8 +16,17 @@ from dashboards.api.plan_writer import PlanConflictError, PlanWriter, Written
 from dashboards.api.plans import BadPlanError, read_plan, to_plan
 from dashboards.api.problems import ProblemError, unknown
 from dashboards.api.rollouts import RolloutDetail, RolloutView
+from ingest.contract.events import Approval, Outcome, PlanState, RolloutPlan
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST)]
+MAX_REASON = 500
+MOST_APPROVALS = 20
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why: it goes into the audit log."""
+
+    reason: str
 
 
 @get("/v1/rollouts", opt=needs(Scope.READ), tags=["rollouts"], sync_to_thread=False)
@@ -64,6 +76,65 @@ async def end_rollout(request: ApiRequest, name: FromPath[str]) -> Data[RolloutV
     if written is None:
         raise unknown("rollout", name)
     return Data(view_of(request).rollouts[name].view())
+
+
+@post("/v1/rollouts/{name:str}/pause", opt=needs(Scope.ROLLOUTS_WRITE), status_code=200, tags=["rollouts"])
+async def pause_rollout(request: ApiRequest, name: FromPath[str]) -> Data[RolloutView]:
+    """No further device is drawn; those that are go on being judged. Body: `{"reason": …}`."""
+    return await _set_state(request, name, PlanState.PAUSED)
+
+
+@post("/v1/rollouts/{name:str}/resume", opt=needs(Scope.ROLLOUTS_WRITE), status_code=200, tags=["rollouts"])
+async def resume_rollout(request: ApiRequest, name: FromPath[str]) -> Data[RolloutView]:
+    """Draw devices again. Body: `{"reason": …}`."""
+    return await _set_state(request, name, PlanState.RUNNING)
+
+
+@post("/v1/rollouts/{name:str}/approve", opt=needs(Scope.ROLLOUTS_APPROVE), status_code=200, tags=["rollouts"])
+async def approve_rollback(request: ApiRequest, name: FromPath[str]) -> Data[RolloutView]:
+    """Approve the rollback of a rollout in mode `approve` that failed; it takes two people. Body: `{"reason": …}`."""
+    reason = await _reason(request)
+    known = view_of(request).rollouts.get(name)
+    if known is None:
+        raise unknown("rollout", name)
+    if known.verdict is None or known.verdict.verdict is not Outcome.FAIL:
+        raise ProblemError(409, "nothing-to-approve", "the gate has not said fail")
+    approval = Approval(by=request.user.name, at=context_of(request).clock.now_ms(), reason=reason)
+
+    def approved(plan: RolloutPlan) -> RolloutPlan:
+        # The newest of each person's counts: one may approve again when the first has expired.
+        others = [one for one in plan.approvals if one.by != approval.by]
+        return structs.replace(plan, approvals=[*others, approval][-MOST_APPROVALS:])
+
+    return await _changed(request, name, approved)
+
+
+async def _set_state(request: ApiRequest, name: str, state: PlanState) -> Data[RolloutView]:
+    reason = await _reason(request)
+
+    def changed(plan: RolloutPlan) -> RolloutPlan:
+        if plan.state is PlanState.ENDED:
+            raise ProblemError(409, "rollout-ended", f"rollout {name!r} has ended")
+        return structs.replace(plan, state=state, reason=f"{request.user.name}: {reason}")
+
+    return await _changed(request, name, changed)
+
+
+async def _changed(request: ApiRequest, name: str, change: Callable[[RolloutPlan], RolloutPlan]) -> Data[RolloutView]:
+    written = await _writer(request).change(request.user.tenant, name, change, request.headers.get("traceparent"))
+    if written is None:
+        raise unknown("rollout", name)
+    return Data(view_of(request).rollouts[name].view())
+
+
+async def _reason(request: ApiRequest) -> str:
+    try:
+        reason = msgspec.json.decode(await request.body(), type=Reason).reason.strip()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProblemError(400, "reason-needed", f'expected {{"reason": "…"}}: {error}') from error
+    if not 0 < len(reason) <= MAX_REASON:
+        raise ProblemError(400, "reason-needed", f"expected a reason of 1 to {MAX_REASON} characters")
+    return reason
 
 
 def _writer(request: ApiRequest) -> PlanWriter:

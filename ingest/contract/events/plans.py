@@ -75,6 +75,7 @@ class RollbackMode(StrEnum):
     """What a `fail` leads to."""
 
     OBSERVE = "observe"
+    APPROVE = "approve"  # a rollback, once two people have said so
     AUTOMATIC = "automatic"
 
 
@@ -85,6 +86,14 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     hardware: list[str] = []
     groups: list[str] = []
     firmware: list[str] = []
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """`by` (a token's name) approved the rollback at `at` (ms) and said why."""
+
+    by: str
+    at: int
+    reason: str
 
 
 class ActuatorRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +109,7 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     Digests are `sha256:<hex>` of the images; `canary_share` is the probability of the canary arm;
     `install_grace_s` is how long an update may keep a device silent without that being evidence. Where a guard is on a soaked
     metric: devices of both arms soak for `soak_s` from the end of the grace on, and the draw waits for `baseline_s`, in which each
-    device's own past is measured (0: no past).
+    device's own past is measured (0: no past). `reason` is why somebody changed its state last.
     """
 
     rollout: str
@@ -122,4 +131,6 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     soak_s: float = 3600.0
     baseline_s: float = 0.0
     actuators: list[ActuatorRef] = []
+    approvals: list[Approval] = []
+    reason: str = ""
     created_by: str = ""
