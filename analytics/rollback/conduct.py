@@ -11,6 +11,7 @@ from analytics.rollback.actuator import Target
 from analytics.rollback.anomalies import ActiveAnomalies
 from analytics.rollback.plan import install_decision, rollback_decision, rollback_order
 from analytics.rollback.tracker import new_tracker
+from analytics.rollouts.eprocess.sample_ratio import is_suspicious
 from analytics.rollouts.outgoing import status_record
 from ingest.contract.events import Outcome, RollbackMode
 from ingest.contract.names import ROLLBACK_DEVICES
@@ -111,6 +112,9 @@ def should_roll_back(rollout: Rollout, now: int, approval_ms: int) -> bool:
     failed = rollout.gate.outcome is Outcome.FAIL and not rollout.ended_at
     commanded = failed and any(history.command for history in rollout.histories.values())
     if not commanded or rollout.tracker is not None:
+        return False
+    # Arms that are not those of the draw say nothing about the release: people may act on it, nobody else.
+    if is_suspicious(*rollout.gate.cohort.enrolled, rollout.plan.canary_share):
         return False
     return rollout.plan.mode is RollbackMode.AUTOMATIC or is_approved(rollout, now, approval_ms)
 

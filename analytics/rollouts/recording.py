@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from analytics.rollouts.columns import Code
+from analytics.rollouts.eprocess.sample_ratio import is_suspicious
 from analytics.rollouts.gate import FAILED, PASSED, new_gate
 from analytics.rollouts.policy import sound_guards
 from analytics.rollouts.roster import CODES as KINDS
@@ -33,6 +34,7 @@ class JudgePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     guards: list[Guard]
     alpha: float = 0.05
+    canary_share: float | None = None
 
 
 class RecordedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -55,7 +57,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
     `first_fail` and `first_pass` are event times in ms (with looks: those of the looks that saw it), None for never;
     the `_hours` count from the first enrolment. `verdict` is the last answer, `rows` how many were read, `taken` how many were
-    taken before the gate failed, `unknown` how many concerned no enrolled device.
+    taken before the gate failed, `unknown` how many concerned no enrolled device, `observational` that the
+    arms are not in the plan's `canary_share`, where it names one.
     """
 
     verdict: Outcome
@@ -73,6 +76,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     taken: int
     unknown: int
+    observational: bool = False
 
 
 class Looks(NamedTuple):
@@ -118,7 +122,9 @@ def read_rows(lines: bytes) -> list[RecordedRow]:
 def judge(plan: JudgePlan, rows: list[RecordedRow], *, every_ms: int = 0) -> Judgement:
     """The verdict on recorded rows (sorted as by `read_rows`); `every_ms` above 0: as seen by looks that far apart."""
     gate = new_gate(plan.guards, plan.alpha)
-    return judge_columns(gate, gate.roster.columns(rows), every_ms=every_ms)
+    found = judge_columns(gate, gate.roster.columns(rows), every_ms=every_ms)
+    suspicious = plan.canary_share is not None and is_suspicious(found.n_canary, found.n_control, plan.canary_share)
+    return msgspec.structs.replace(found, observational=suspicious)
 
 
 def judge_columns(gate: Gate, rows: EvidenceColumns, *, every_ms: int = 0) -> Judgement:

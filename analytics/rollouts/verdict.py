@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analytics.rollouts.eprocess.combine import threshold
+from analytics.rollouts.eprocess.sample_ratio import is_suspicious
 from ingest.contract.events import OF_FIRST_EVENTS, GuardKind, GuardVerdict, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ def verdict(gate: Gate, plan: RolloutPlan, *, policy: str, at: int, offsets: Map
         alpha=plan.alpha,
         n_canary=canaries,
         n_control=controls,
-        reason=reason(gate, at),
+        reason=reason(gate, at) + _arms(gate, plan),
         at=at,
         since=gate.since,
         guards=[guard_verdict(bets) for bets in gate.bets],
         policy_hash=policy,
         offsets=dict(sorted({**offsets, "evidence": gate.rows}.items())),
         guilty=gate.guilty,
+        observational=is_suspicious(canaries, controls, plan.canary_share),
     )
 
 
@@ -79,6 +81,13 @@ def reason(gate: Gate, at: int) -> str:
     else:
         sentence = _failed(gate) if gate.outcome is Outcome.FAIL else _passed(gate)
     return sentence + (f"; {gate.late} late facts are listed, not counted" if gate.late else "")
+
+
+def _arms(gate: Gate, plan: RolloutPlan) -> str:
+    canaries, controls = gate.cohort.enrolled
+    if not is_suspicious(canaries, controls, plan.canary_share):
+        return ""
+    return f"; observational: {canaries} canaries to {controls} controls are not the share {plan.canary_share:g} of the plan"
 
 
 def significant(value: float, digits: int = 9) -> float:

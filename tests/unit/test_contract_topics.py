@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ingest.contract import topics
 from ingest.contract.topics import (
+    AUDIT,
     CHANNELS,
     DEAD_SETTINGS,
     SETTINGS,
@@ -85,5 +86,6 @@ def test_every_topic_constant_has_settings_and_a_version() -> None:
     assert all(topic.endswith(".v1") for topic in constants)
 
 
-def test_compacted_topics_are_kept_for_ever_and_the_others_are_not() -> None:
-    assert all((settings.retention_ms < 0) == settings.compacted for settings in every_topic().values())
+def test_compacted_topics_and_the_audit_log_are_kept_for_ever_and_the_others_are_not() -> None:
+    kept = {topic for topic, settings in every_topic().items() if settings.retention_ms < 0}
+    assert kept == {topic for topic, settings in every_topic().items() if settings.compacted} | {AUDIT}
