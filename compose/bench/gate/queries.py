@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TENANT = "bench"
 CONNECTIONS = 64
-_READY_S, _LEAVE_S = 60.0, 15.0
+_READY_S, _LEAVE_S = 180.0, 15.0
 _CLOCK = SystemClock()
 
 
@@ -64,9 +64,9 @@ async def measure(load: QueryLoad, folder: Path) -> QueryFigures:
 
 async def _run(port: int, token: str, load: QueryLoad) -> float:
     loop = asyncio.get_running_loop()
-    idle: asyncio.Queue[_Connection] = asyncio.Queue()
+    idle: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
     for _ in range(CONNECTIONS):
-        idle.put_nowait(await _connect(port, token))
+        idle.put_nowait(_Connection(port, token))
     begin, count = loop.time() + 0.1, round(load.rate * load.seconds)
     taken = np.zeros(count)
 
@@ -87,39 +87,53 @@ async def _run(port: int, token: str, load: QueryLoad) -> float:
 
 
 class _Connection:
-    # One request at a time over a connection that stays; of the answer only its length is read.
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str) -> None:
-        self._reader, self._writer = reader, writer
+    # One request at a time over a connection that stays; one that the server has closed meanwhile is opened again.
+    def __init__(self, port: int, token: str) -> None:
+        self._port = port
         self._head = f" HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {token}\r\n\r\n"
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def get(self, path: str) -> bytes:
-        self._writer.write(f"GET {path}{self._head}".encode())
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        body = await self._reader.readexactly(int(length.split(b":")[1]))
+        try:
+            return await self._ask(path)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.close()
+            return await self._ask(path)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+        self._streams = None
+
+    async def _ask(self, path: str) -> bytes:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        writer.write(f"GET {path}{self._head}".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(_length(head))
         if not head.startswith(b"HTTP/1.1 200"):
             raise BenchFailedError(f"{path}: {head.splitlines()[0].decode()} {body[:200].decode()}")
         return body
 
-    def close(self) -> None:
-        self._writer.close()
 
-
-async def _connect(port: int, token: str) -> _Connection:
-    return _Connection(*await asyncio.open_connection("127.0.0.1", port), token)
+def _length(head: bytes) -> int:
+    found = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return int(found[0].split(b":")[1]) if found else 0
 
 
 async def _until_known(port: int, token: str, load: QueryLoad) -> None:
+    connection = _Connection(port, token)
     async with asyncio.timeout(_READY_S):
-        while True:
-            try:
-                connection = await _connect(port, token)
-                await connection.get(f"/v1/gates/fw-{load.rollouts - 1}")
-            except (OSError, BenchFailedError):
-                await asyncio.sleep(0.05)
-            else:
-                connection.close()
-                return
+        for number in range(load.rollouts):
+            while True:
+                try:
+                    await connection.get(f"/v1/gates/fw-{number}")
+                except (OSError, BenchFailedError, asyncio.IncompleteReadError):
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+    connection.close()
 
 
 @asynccontextmanager
@@ -141,7 +155,12 @@ async def _api(place: Path, token: NewToken, port: int) -> AsyncIterator[int]:
     finally:
         if process.returncode is None:
             process.terminate()
-        await asyncio.wait_for(process.wait(), _LEAVE_S)
+        try:
+            async with asyncio.timeout(_LEAVE_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
 
 
 async def _write(place: Path, rollouts: int) -> None:
