@@ -1,4 +1,4 @@
-"""Which devices' windows may no longer change their width: because they may have been sent, or stay as they are."""
+"""Which devices' windows may no longer change their width: because they may have been sent, or are as coarse as can be."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS cells (cell INTEGER PRIMARY KEY, fixed BLOB NOT NULL, coarse BLOB NOT NULL);
 """
 CELL_MS = 600_000
-"""Time is looked at in cells of this length, aligned to the epoch."""
-
-WIDEST_MS = 360_000
-"""Windows that are wider than this never become coarser, so nobody asks where they are."""
+"""Time is looked at in cells of this length, aligned to the epoch. Windows of that width never become coarser: nobody asks where they are."""
 
 MOST_CELLS = 4500
 """More than the thirty days of which samples are taken; what is older counts as fixed."""
@@ -49,7 +46,7 @@ class Extent(NamedTuple):
 
 def extent(device: NDArray[np.int64], start: NDArray[np.int64], width: NDArray[np.int64]) -> Extent | None:
     """What windows cover, shape (windows,) each, `device` by id; None without any that may become coarser."""
-    fine = width <= WIDEST_MS
+    fine = width < CELL_MS
     if not fine.any():
         return None
     device, start, end = device[fine], start[fine], start[fine] + width[fine]
@@ -105,7 +102,7 @@ class Cells:
         if any(self._coarse.values()):
             rows = zip(device.tolist(), start.tolist(), (start + width).tolist(), strict=True)
             found[:] = [_union(self._coarse, first, last) >> number & 1 for number, first, last in rows]
-            found &= width <= WIDEST_MS
+            found &= width < CELL_MS
         return found
 
     def save(self) -> None:

@@ -14,43 +14,39 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Step(NamedTuple):
-    """Windows of one series within [first, last) (ms) become `factor` times as wide, when they are at most `widest` ms."""
+class Span(NamedTuple):
+    """The time [first, last) (ms)."""
 
     first: int
     last: int
-    factor: int
-    widest: int
 
 
 class Coarsened(NamedTuple):
-    """The wider windows; and of the rows given, shape (rows,), which are in them, and which had to stay within the span."""
+    """The wider windows; and of the rows given, shape (rows,), which are in them, and which stay as they are.
+
+    The others wait for a turn of their own: they reach beyond the span, and become no wider now.
+    """
 
     coarse: Pile
     taken: NDArray[np.bool_]
     stayed: NDArray[np.bool_]
 
 
-def coarsen(rows: Pile, step: Step, free: NDArray[np.bool_]) -> Coarsened:
+def coarsen(rows: Pile, span: Span, goal: NDArray[np.int64], free: NDArray[np.bool_]) -> Coarsened:
     """Merge the windows of those series that are `free`, shape (rows,), and of which no window lies across an edge.
 
-    Each window of a series may be there once. Wider windows are aligned to the epoch, and to the widest of the series.
+    Each window of a series may be there once. Wider windows are aligned to the epoch and as wide as the widest `goal` (ms,
+    shape (rows,)) of the series within the span.
     """
-    start, width = rows.columns["start"], rows.columns["width"].astype(np.int64)
-    fine = width <= step.widest
-    touching = (start < step.last) & (start + width > step.first)
-    inside = fine & (start >= step.first) & (start + width <= step.last)
-    wanted = _widest_of_series(rows.series, np.where(inside, width, 1)) * step.factor
-    fits = inside & (start // wanted == (start + width - 1) // wanted) & ((step.last - step.first) % wanted == 0)
+    start, end = rows.columns["start"], rows.end
+    touching = (start < span.last) & (end > span.first)
+    inside = touching & (start >= span.first) & (end <= span.last)
+    wanted = _widest_of_series(rows.series, np.where(inside, goal, 1))
+    grows = touching & (goal > end - start)
+    fits = inside & grows & (start // wanted == (end - 1) // wanted) & ((span.last - span.first) % wanted == 0)
     taken = touching & _all_of_series(rows.series, ~touching | (fits & free))
     coarse = _merged(rows, np.flatnonzero(taken), wanted)
-    return Coarsened(coarse, taken, touching & fine & ~taken)
-
-
-def unmerged(done: Coarsened) -> Coarsened:
-    """What was merged stays as it is instead."""
-    nothing = done.coarse.rows(np.empty(0, np.int64))
-    return Coarsened(nothing, np.zeros_like(done.taken), done.taken | done.stayed)
+    return Coarsened(coarse, taken, (grows | inside) & ~taken)
 
 
 def _widest_of_series(series: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:

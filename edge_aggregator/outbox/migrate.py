@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_aggregator.outbox.cells import CELL_MS, Cells
-from edge_aggregator.outbox.outbox import COARSEST, HEAD_RECORDS, Tried
+from edge_aggregator.outbox.levels import COARSEST
+from edge_aggregator.outbox.outbox import HEAD_RECORDS, Tried
 
 if TYPE_CHECKING:
     import apsw

@@ -29,8 +29,6 @@ CREATE INDEX IF NOT EXISTS waiting_first ON waiting (first) WHERE first IS NOT N
 
 HEAD_RECORDS = 256
 HEAD_BYTES = 2 * 1024 * 1024
-COARSEST = 2
-"""The level of records whose windows become no coarser any more."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Outgoing)
@@ -74,10 +72,11 @@ class Row(NamedTuple):
 
 
 class Covering(NamedTuple):
-    """A record with what it covers, None when nothing in it may become coarser."""
+    """A record that covers some of a time, and at which level it is."""
 
     row: Row
-    extent: Extent | None
+    extent: Extent
+    level: int
 
 
 class Outbox:
@@ -192,22 +191,19 @@ class Outbox:
         )
         self.remove([row.id for row in rows])
 
-    def oldest_of(self, level: int) -> Covering | None:
+    def oldest_of(self, level: int) -> Row | None:
         """The oldest rollups of a level that were never sent."""
-        query = """SELECT first, last, cells, id, bytes, place, created FROM waiting
+        query = """SELECT id, bytes, place, created FROM waiting
             WHERE kind = 0 AND tried = 0 AND level = ? ORDER BY place, id LIMIT 1"""
         row = self._db.execute(query, (level,)).fetchone()
-        if row is None:
-            return None
-        return Covering(Row(*row[3:]), None if row[2] is None else Extent.unpacked(*row[:3]))
+        return Row(*row) if row else None
 
-    def covering(self, first: int, last: int, below: int) -> list[tuple[Row, Extent]]:
-        """Rollups that were never sent, of levels below `below`, that cover some of [first, last) (ms); oldest first."""
-        query = """SELECT id, bytes, place, created, first, last, cells FROM waiting
-            WHERE first IS NOT NULL AND first < ? AND last > ? AND kind = 0 AND tried = 0 AND level < ?
-            ORDER BY place, id"""
-        rows = self._db.execute(query, (last, first, below))
-        return [(Row(*row[:4]), Extent.unpacked(*row[4:])) for row in rows]
+    def covering(self, first: int, last: int) -> list[Covering]:
+        """Rollups that were never sent and cover some of [first, last) (ms), oldest first; see `extent`."""
+        query = """SELECT id, bytes, place, created, first, last, cells, level FROM waiting
+            WHERE first IS NOT NULL AND first < ? AND last > ? AND kind = 0 AND tried = 0 ORDER BY place, id"""
+        rows = self._db.execute(query, (last, first))
+        return [Covering(Row(*row[:4]), Extent.unpacked(*row[4:7]), row[7]) for row in rows]
 
     def read(self, row: Row) -> Waiting:
         """A record that waits."""

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_aggregator.config import MetricConfig
 from edge_aggregator.forward import Signer
-from edge_aggregator.outbox.coarsen import Step, coarsen
+from edge_aggregator.outbox.coarsen import Span, coarsen
 from edge_aggregator.outbox.outbox import Kind
 from edge_aggregator.outbox.pile import Pile, pile
 from ingest.contract.reasons import LedgerFinding
@@ -67,15 +68,15 @@ acts = st.lists(
 )
 
 
+widths = st.fixed_dictionaries(dict.fromkeys("mn", st.sampled_from([10.0, 10.0, 5.0, 45.0, 120.0, 420.0, 900.0])))
+
+
 @settings(max_examples=examples(12), deadline=None)
-@given(acts, st.randoms(use_true_random=False))
-def test_what_arrives_in_the_end_tiles_time_and_adds_up(story: list[Act], random: Any) -> None:
-    check_story(story, random)
-
-
-def check_story(story: list[Act], random: Any) -> None:
+@given(acts, widths, st.randoms(use_true_random=False))
+def test_what_arrives_in_the_end_tiles_time_and_adds_up(story: list[Act], width: dict[str, float], random: Any) -> None:
+    metrics = [MetricConfig(metric=metric, width_s=width_s) for metric, width_s in width.items()]
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(edge_config(Path(folder), heartbeat_s=3600.0, idle_close_s=5.0))
+        bench = Bench(edge_config(Path(folder), heartbeat_s=3600.0, idle_close_s=5.0, metrics=metrics))
         arrived: list[Outgoing] = []
         for minute, act in enumerate(story):
             live(bench, act, minute, random)
@@ -167,7 +168,8 @@ def test_wider_windows_are_those_of_a_naive_loop(given_rows: list[Row], free: st
     batch = make_batch(given_rows)
     whole = pile([batch], [batch.column("count").astype(np.int64)])
     free_rows = np.array([row.device in free for row in given_rows], np.bool_)
-    done = coarsen(whole, Step(T0 // 60_000 * 60_000, T0 // 60_000 * 60_000 + 240_000, 6, 60_000), free_rows)
+    first = T0 // 60_000 * 60_000
+    done = coarsen(whole, Span(first, first + 240_000), np.full(whole.size, 60_000), free_rows)
     assert found(done.coarse) == naive(given_rows, free)
     assert done.coarse.details.sketches.total().tolist() == [
         int(done.coarse.columns["count"][row]) for row in done.coarse.details.sketch_row.tolist()

@@ -32,8 +32,8 @@ PRESSED_AFTER = (7, 10)
 LINK_COMES = (1, 6)
 LATE_AFTER = (4, 8)
 """So many commits after the link came a sample is surely late."""
-PART = (0.9, 0.99)
-"""Which part of what waits the outbox may hold then."""
+PART = (0.94, 0.99)
+"""Which part of what waits the outbox may hold then: what comes meanwhile must find room in what becomes coarser, too."""
 FLUSHES = 0.5
 SECOND_CRASH = 0.3
 
