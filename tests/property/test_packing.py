@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import struct
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.contract.packing.bits import bit_length, pack_bits, unpack_bits, unzigzag, zigzag
+from ingest.contract.packing import varints as packing_varints
+from ingest.contract.packing.bits import bit_length, pack_bits, steps, unpack_bits, unzigzag, zigzag
 from ingest.contract.packing.decimals import as_floats, as_whole, fewest_places, from_ordered_bits, ordered_bits
 from ingest.contract.packing.parameters import best_parameters
 from ingest.contract.packing.rice import MOST_LOW_BITS, BadCodeError, decode_rice, encode_rice
@@ -70,13 +72,34 @@ def test_the_parameter_is_near_the_best(numbers: list[int]) -> None:
     assert sizes[int(chosen[0])] <= 2 * min(sizes) + 8
 
 
-@given(st.lists(unsigned))
-def test_numbers_as_varints(numbers: list[int]) -> None:
+@given(st.lists(unsigned), st.sampled_from([1, 40]))
+def test_numbers_as_varints(some: list[int], times: int) -> None:
+    numbers = some * times  # few are read by a loop, many by columns
     data = encode_varints(as_unsigned(numbers))
     assert varints(data, len(numbers)) == (numbers, len(data))
     found, used = decode_varints(data + b"\x05", len(numbers))
     assert (found.tolist(), used) == (numbers, len(data))
     assert bit_length(as_unsigned(numbers)).tolist() == [number.bit_length() for number in numbers]
+
+
+@given(st.lists(st.sampled_from([0x80, 0xFF, 0x01, 0x7F]), max_size=30).map(bytes), st.integers(0, 4))
+def test_few_numbers_and_many_are_read_alike(data: bytes, count: int) -> None:
+    def read() -> object:
+        try:
+            found, used = decode_varints(data, count)
+        except BadCodeError:
+            return "refused"
+        return found.tolist(), used
+
+    by_loop = read()
+    with mock.patch.object(packing_varints, "_FEW", -1):
+        assert read() == by_loop
+
+
+@given(st.lists(signed), signed)
+def test_steps_from_number_to_number(numbers: list[int], before: int) -> None:
+    expected = [(number - last) % (1 << 64) for number, last in zip(numbers, [before, *numbers], strict=False)]
+    assert steps(np.array(numbers, np.int64), before).view(np.uint64).tolist() == expected
 
 
 @given(st.lists(st.tuples(signed, st.integers(1, 5)), max_size=12), st.integers(-2, 2))

@@ -43,6 +43,7 @@ class Centre:
 
     def __init__(self) -> None:
         self._values: dict[int, bytes] = {}
+        self._taken: set[bytes] = set()
         self._revisions: dict[tuple[str, str], dict[Window, tuple[int, Numbers]]] = {}
         self.audit = Audit()
         self.told = 0
@@ -63,15 +64,16 @@ class Centre:
         }
 
     def _take(self, value: bytes) -> None:
+        if value in self._taken:
+            return
+        self._taken.add(value)
         try:
             batch = decode_batch(value)
         except BadBatchError as error:
             self.complaints.append(f"a batch that cannot be read: {error}")
             return
-        before = self._values.setdefault(batch.seq, value)
-        if before is not value:
-            if before != value:
-                self.complaints.append(f"batch {batch.seq} came twice and differs")
+        if self._values.setdefault(batch.seq, value) is not value:
+            self.complaints.append(f"batch {batch.seq} came twice and differs")
             return
         self.audit = self.audit.after(batch.ledger, batch.created)
         self.told += batch.ledger.net + batch.ledger.carried

@@ -33,8 +33,9 @@ LINK_COMES = (1, 6)
 LATE_AFTER = (4, 8)
 """So many commits after the link came a sample is surely late."""
 PART = (0.94, 0.99)
-"""Which part of what waits the outbox may hold then: what comes meanwhile must find room in what becomes coarser, too."""
-FLUSHES = 0.5
+"""Which part of what waits the outbox may hold then: what becomes coarser makes room for that, and for what comes meanwhile."""
+FLUSHES = 0.5, 0.2
+"""How often windows close after a commit: while the outbox fills, so that there is much to merge, and afterwards."""
 SECOND_CRASH = 0.3
 
 
@@ -90,12 +91,14 @@ def _points(seed: int, chance: random.Random) -> list[CrashPoint]:
 def _four_minutes(site: Site, chance: random.Random, cell: int) -> int:
     pressed = cell + chance.randrange(*PRESSED_AFTER)
     link_comes = pressed + chance.randrange(*LINK_COMES)
+    # What is late is so for windows that have closed; what comes while the outbox is full should be little.
+    surely = {pressed - 1, *(link_comes + late - 1 for late in LATE_AFTER)}
     for number in range(1, COMMITS + 1):
         now = CELL_ENDS + (number - cell) * STEP_MS
         site.commit(now, late=number - link_comes in LATE_AFTER)
         if number == pressed:
             site.squeeze(now, chance.uniform(*PART))
-        elif chance.random() < FLUSHES:
+        elif number in surely or chance.random() < FLUSHES[number > pressed]:
             site.flush(now)
         if number >= link_comes:
             site.forward()

@@ -69,6 +69,14 @@ def _exponents(values: Unsigned) -> Integers:
     return exponents
 
 
+def steps(values: Integers, before: int = 0) -> Integers:
+    """What each number is more than the one before it, the first one than `before`, shape (n,): differences wrap around."""
+    found: Integers = values.copy()
+    found[1:] -= values[:-1]
+    found[:1] -= before
+    return found
+
+
 def zigzag(values: Integers) -> Unsigned:
     """0, -1, 1, -2, 2, … as 0, 1, 2, 3, 4, …"""
     folded: Unsigned = ((values << 1) ^ (values >> 63)).view(np.uint64)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ingest.contract.packing.bits import bit_length, unzigzag, zigzag
+from ingest.contract.packing.bits import bit_length, steps, unzigzag, zigzag
 from ingest.contract.packing.parameters import best_parameters
 from ingest.contract.packing.rice import decode_rice, encode_rice
 
@@ -55,7 +55,7 @@ def encode_heights(numbers: Integers, group: Integers, classes: int) -> tuple[by
     rows = np.bincount(group, minlength=classes)
     first = np.append(0, np.cumsum(rows)[:-1])
     begins = first[rows > 0]
-    step = np.diff(numbers, prepend=0)
+    step = steps(numbers)
     step[begins] = 0
     mean = np.rint(np.bincount(group, numbers, minlength=classes) / np.maximum(rows, 1)).astype(np.int64)
     folded = [zigzag(step), zigzag(numbers - mean[group])]

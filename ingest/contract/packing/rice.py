@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ingest.contract.packing.bits import MASKS, ShortBitsError, pack_bits, unpack_bits
+from ingest.contract.packing.bits import MASKS, ShortBitsError, pack_bits, steps, unpack_bits
 
 if TYPE_CHECKING:
     from ingest.contract.packing.bits import Integers, Unsigned
@@ -60,7 +60,7 @@ def decode_rice(data: bytes, low_bits: Integers) -> Unsigned:
 
 def _quotients(data: memoryview, count: int) -> Integers:
     ones = np.flatnonzero(np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little"))[:count]
-    quotient = np.diff(ones, prepend=-1) - 1
+    quotient = steps(ones, -1) - 1
     if len(ones) < count or (count and int(quotient.max()) > ESCAPE):
         raise BadCodeError(f"quotients of {len(ones)} numbers, expected {count} of at most {ESCAPE}")
     return quotient

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingest.contract.packing.bits import unzigzag, zigzag
+from ingest.contract.packing.bits import steps, unzigzag, zigzag
 from ingest.contract.packing.rice import BadCodeError
 from ingest.contract.packing.varints import decode_varints, encode_varints
 
@@ -21,9 +21,9 @@ def encode_runs(column: NDArray[Any]) -> bytes:
 
     As varints: how many runs, the difference of each (zigzag), the length of each less one.
     """
-    difference = np.diff(column.astype(np.int64), prepend=np.int64(0))
+    difference = steps(column.astype(np.int64))
     last = np.append(np.flatnonzero(difference[1:] != difference[:-1]), len(column) - 1)[: len(column)]
-    length = (np.diff(last, prepend=-1) - 1).view(np.uint64)
+    length = (steps(last, -1) - 1).view(np.uint64)
     return encode_varints(np.concatenate([np.array([len(last)], np.uint64), zigzag(difference[last]), length]))
 
 

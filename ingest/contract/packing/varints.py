@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ingest.contract.packing.bits import bit_length
+from ingest.contract.packing.bits import bit_length, steps
 from ingest.contract.packing.rice import BadCodeError
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 10
 _MORE = 128
+_ALL = (1 << 64) - 1
 _FEW = 64
 """Numbers for which a loop is quicker than columns are."""
 
@@ -40,11 +41,30 @@ def _varint(number: int) -> bytes:
     return bytes([*found, number])
 
 
+def _few_read(data: bytes | memoryview, count: int) -> tuple[Unsigned, int]:
+    numbers, number, shift = list[int](), 0, 0
+    for used, byte in enumerate(data[: MOST_BYTES * count], 1):
+        number |= (byte & _MORE - 1) << shift
+        shift += 7
+        if byte < _MORE:
+            numbers.append(number & _ALL)
+            number = shift = 0
+            if len(numbers) == count:
+                return np.array(numbers, np.uint64), used
+        elif shift >= 7 * MOST_BYTES:
+            break
+    if count:
+        raise BadCodeError(f"{len(numbers)} numbers in {len(data)} bytes, expected {count}")
+    return np.empty(0, np.uint64), 0
+
+
 def decode_varints(data: bytes | memoryview, count: int) -> tuple[Unsigned, int]:
     """The first `count` numbers, shape (count,), and how many bytes they took. Raises BadCodeError."""
+    if count <= _FEW:
+        return _few_read(data, count)
     given = np.frombuffer(data, np.uint8, min(len(data), MOST_BYTES * count))
     last = np.flatnonzero(given < _MORE)[:count]
-    size = np.diff(last, prepend=-1)
+    size = steps(last, -1)
     if len(last) < count or (count and int(size.max()) > MOST_BYTES):
         raise BadCodeError(f"{len(last)} numbers in {len(data)} bytes, expected {count}")
     first, numbers = last - size + 1, np.zeros(count, np.uint64)

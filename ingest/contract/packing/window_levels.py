@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ingest.contract.packing.bits import unzigzag, zigzag
+from ingest.contract.packing.bits import steps, unzigzag, zigzag
 from ingest.contract.packing.rice import BadCodeError
 from ingest.contract.packing.varints import decode_varints, encode_varints
 
@@ -52,9 +52,9 @@ def to_levels(whole: Heights, group: Integers, classes: int) -> tuple[Heights, N
         ranked.spread[here] = np.searchsorted(levels, low + spread) - ranked.low[here]
         ranked.last[here] = np.searchsorted(levels, low + last) - ranked.low[here]
     sizes = np.array([len(levels) for levels in found.values()], np.uint64)
-    steps = [zigzag(np.diff(levels, prepend=np.int64(0))) for levels in found.values()]
+    jumps = [zigzag(steps(levels)) for levels in found.values()]
     has = np.isin(np.arange(classes), list(found))
-    return ranked, has, encode_varints(np.concatenate([sizes, *steps]))
+    return ranked, has, encode_varints(np.concatenate([sizes, *jumps]))
 
 
 def from_levels(ranked: Heights, group: Integers, has: NDArray[np.bool_], data: bytes) -> Heights:
