@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edge_aggregator.config import EdgeConfig
     from edge_aggregator.decode.decoder import Taken
     from edge_aggregator.flush import Flushed, Moment
-    from edge_aggregator.journal.block import Row
+    from edge_aggregator.journal.block import LostBlock, Row
     from edge_aggregator.journal.merger import Merge
     from edge_aggregator.ledger import Totals
     from edge_aggregator.live.talkers import Talker
@@ -122,9 +122,9 @@ class Core:
         """Blocks of the journal to be packed together at `now` (ms), if it is time to."""
         return self._rooms.journal.begin_merge(self._rooms.saved.processed, now)
 
-    def end_merge(self, merge: Merge, row: Row) -> None:
+    def end_merge(self, merge: Merge, packed: Row | list[LostBlock]) -> None:
         """Write what was packed in the place of what it was packed from."""
-        self._rooms.journal.end_merge(merge, row)
+        self._rooms.journal.end_merge(merge, packed)
 
     def head(self) -> list[Waiting]:
         """What goes next when nobody minds the order: news, and backlog when there is none; again what was not sent."""

@@ -125,8 +125,8 @@ class Pipeline:
         # Packing takes as long as several commits: it is done beside them, in another thread.
         merge = await self._thread.run(self._core.begin_merge, now)
         if merge is not None:
-            row = await asyncio.to_thread(merge.packed)
-            await self._thread.run(self._core.end_merge, merge, row)
+            packed = await asyncio.to_thread(merge.packed)
+            await self._thread.run(self._core.end_merge, merge, packed)
 
     async def _merged(self) -> None:
         merging, self._merging = self._merging, None

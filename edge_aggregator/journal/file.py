@@ -67,16 +67,19 @@ class JournalFile:
     def read(self, blocks: Iterable[Numbers]) -> Iterator[Block | LostBlock]:
         """The blocks with these numbers; one that is damaged does not hide the others."""
         for numbers in blocks:
-            if numbers.position in self._quarantined:
-                yield as_lost(numbers, self._quarantined[numbers.position])
-                continue
-            try:
-                query = "SELECT CAST(content AS BLOB) FROM sealed WHERE position = ?"
-                row = self._db.execute(query, numbers[:1]).fetchone()
-            except DAMAGE as error:
-                yield as_lost(numbers, str(error))
-                continue
-            yield open_row(numbers, row[0], self.first, self._ring) if row else as_lost(numbers, "the row is missing")
+            sealed = self.sealed(numbers)
+            yield open_row(numbers, sealed, self.first, self._ring) if isinstance(sealed, bytes) else sealed
+
+    def sealed(self, numbers: Numbers) -> bytes | LostBlock:
+        """A block as it was written, to be opened in any thread."""
+        if numbers.position in self._quarantined:
+            return as_lost(numbers, self._quarantined[numbers.position])
+        try:
+            query = "SELECT CAST(content AS BLOB) FROM sealed WHERE position = ?"
+            row = self._db.execute(query, numbers[:1]).fetchone()
+        except DAMAGE as error:
+            return as_lost(numbers, str(error))
+        return row[0] if row else as_lost(numbers, "the row is missing")
 
     def is_quarantined(self, position: int) -> bool:
         """Whether the block was found damaged, now or before a restart."""

@@ -141,18 +141,14 @@ class Journal:
     def begin_merge(self, processed: int, now: int) -> Merge | None:
         """The first part of a merge, if one is due: its `packed` may be called beside. Raises StorageFailedError."""
         with fatal("merging blocks of the journal"):
-            begun = self._merger.begin(processed, now) if self._merger else []
-            if isinstance(begun, Merge):
-                return begun
-            for lost in begun:
-                self._tell(lost)
-            return None
+            return self._merger.begin(processed, now) if self._merger else None
 
-    def end_merge(self, merge: Merge, row: Row) -> None:
+    def end_merge(self, merge: Merge, packed: Row | list[LostBlock]) -> None:
         """The last part, which writes what was packed. Raises StorageFailedError."""
         with fatal("merging blocks of the journal"):
             assert self._merger is not None
-            self._merger.end(merge, row)
+            for lost in self._merger.end(merge, packed):
+                self._tell(lost)
 
     def checkpointed(self, boot: str, seq: int, processed: int) -> None:
         """The state has been saved with this ledger entry and this block. Raises StorageFailedError."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
-from edge_aggregator.journal.block import Block, numbered, to_row
+from edge_aggregator.journal.block import Block, LostBlock, Row, numbered, open_row, to_row
 from edge_aggregator.journal.content import pack_content
 from edge_aggregator.journal.merge import Merging, merged
 
 if TYPE_CHECKING:
-    from edge_aggregator.journal.block import LostBlock, Numbers, Row
+    from edge_aggregator.journal.block import Numbers
     from edge_aggregator.journal.folder import Folder
     from edge_aggregator.journal.seal import Keyring
 
@@ -23,18 +23,29 @@ RATE = 32_768
 
 
 class Merge(NamedTuple):
-    """A run of blocks of the file that begins with block `first`: their numbers, and what they hold."""
+    """A run of blocks of the file that begins with block `first`: their numbers, and each as it was written."""
 
     first: int
     run: list[Numbers]
-    blocks: list[Block]
+    sealed: list[bytes | LostBlock]
     ring: Keyring
 
-    def packed(self) -> Row:
-        """The row that takes their place; what a merge costs is this, and it may be done in any thread."""
-        content, begin, end = merged(self.blocks), self.run[0], self.run[-1]
+    def packed(self) -> Row | list[LostBlock]:
+        """The row that takes their place, or those that turned out to be damaged.
+
+        What a merge costs is this, and it may be done in any thread.
+        """
+        blocks = [self._opened(*one) for one in zip(self.run, self.sealed, strict=True)]
+        lost = [block for block in blocks if isinstance(block, LostBlock)]
+        if lost:
+            return lost
+        content, begin, end = merged([block for block in blocks if isinstance(block, Block)]), self.run[0], self.run[-1]
+        blocks.clear()
         numbers = numbered(content, (begin.position, end.last), begin.before, begin.key)
         return to_row(pack_content(content, dense=True), numbers, self.first, self.ring)
+
+    def _opened(self, numbers: Numbers, sealed: bytes | LostBlock) -> Block | LostBlock:
+        return open_row(numbers, sealed, self.first, self.ring) if isinstance(sealed, bytes) else sealed
 
 
 class Merger:
@@ -45,37 +56,45 @@ class Merger:
         self._done: set[int] = set()
         self._allowance, self._at = 0.0, 0
 
-    def begin(self, processed: int, now: int) -> Merge | list[LostBlock]:
-        """The next run, read, if there is one and its turn has come; else blocks that turned out to be damaged.
+    def begin(self, processed: int, now: int) -> Merge | None:
+        """The next run, read, if there is one and its turn has come.
 
         Blocks up to position `processed` are in the state for good; `now` in ms. Raises apsw.Error.
         """
         since, self._at = max(0, now - self._at), now
         self._allowance = min(self._merging.samples, self._allowance + RATE * since / 1000)
         if self._allowance < self._merging.samples / 2:
-            return []
-        for first in self._folder.indexed():
-            if first not in self._done and (found := self._begin_in(first, processed)) is not None:
-                return found
-        return []
+            return None
+        return next((found for first in self._unmerged() if (found := self._begin_in(first, processed))), None)
 
-    def end(self, merge: Merge, row: Row) -> None:
-        """Put the row in the place of its blocks, unless they have gone or been found damaged since. Raises apsw.Error."""
+    def end(self, merge: Merge, packed: Row | list[LostBlock]) -> list[LostBlock]:
+        """Put the row in the place of its blocks, unless they have gone or been found damaged since; who is damaged.
+
+        Raises apsw.Error.
+        """
         if merge.first not in self._folder.indexed():
-            return
-        index, numbers = self._folder.index(merge.first, merge.first), row.numbers
-        rows = index.within(numbers.position, numbers.last)
+            return []
+        index = self._folder.index(merge.first, merge.first)
+        rows = index.within(merge.run[0].position, merge.run[-1].last)
         if [index.at(number) for number in rows] != merge.run or index.rows["spoilt"][rows].any():
-            return
+            return []
+        if not isinstance(packed, Row):
+            damaged = {lost.position for lost in packed}
+            index.spoil([row for row in rows if index.at(row).position in damaged])
+            return packed
         try:
-            self._folder.file(merge.first).replace(row)
+            self._folder.file(merge.first).replace(packed)
         except DAMAGED as error:
             self._leave(merge.first, error)
-            return
-        index.replace(numbers)
-        self._allowance -= numbers.samples
+            return []
+        index.replace(packed.numbers)
+        self._allowance -= packed.numbers.samples
+        return []
 
-    def _begin_in(self, first: int, processed: int) -> Merge | list[LostBlock] | None:
+    def _unmerged(self) -> list[int]:
+        return [first for first in self._folder.indexed() if first not in self._done]
+
+    def _begin_in(self, first: int, processed: int) -> Merge | None:
         # None: there is nothing to be merged here.
         index = self._folder.index(first, first)
         newest = first == self._folder.firsts[-1]
@@ -84,21 +103,13 @@ class Merger:
             if not newest and (not len(index) or index.at(-1).last <= processed):
                 self._done.add(first)
             return None
+        run = [index.at(row) for row in rows]
         try:
-            return self._read(first, rows)
+            file = self._folder.file(first)
+            return Merge(first, run, [file.sealed(numbers) for numbers in run], self._ring)
         except DAMAGED as error:
             self._leave(first, error)
-            return []
-
-    def _read(self, first: int, rows: list[int]) -> Merge | list[LostBlock]:
-        index = self._folder.index(first, first)
-        run = [index.at(row) for row in rows]
-        blocks = list(self._folder.file(first).read(run))
-        sound = [block for block in blocks if isinstance(block, Block)]
-        if len(sound) < len(blocks):
-            index.spoil([row for row, block in zip(rows, blocks, strict=True) if not isinstance(block, Block)])
-            return [block for block in blocks if not isinstance(block, Block)]
-        return Merge(first, run, sound, self._ring)
+            return None
 
     def _leave(self, first: int, error: apsw.Error) -> None:
         _LOG.warning("journal file %s stays as it is: %s", self._folder.path_of(first).name, error)
