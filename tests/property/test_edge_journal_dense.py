@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from edge_aggregator.decode.decoded import Samples
 from edge_aggregator.journal.codec import CodecError, pack, unpack
-from edge_aggregator.journal.dense import decode_dense, encode_dense
+from edge_aggregator.journal.dense import decode_dense, encode_dense, slabs
 from ingest.contract.packing.rice import BadCodeError
 from tests.examples import examples
 from tests.property.test_edge_journal import samples
@@ -62,6 +62,27 @@ def test_dense_columns_come_back_to_the_last_bit(columns: Samples) -> None:
     data = pack(columns, dense=True)
     assert_same(unpack(data), columns)
     assert pack(unpack(data), dense=True) == data
+
+
+@settings(deadline=None, max_examples=examples(60))
+@given(runs(), st.integers(1, 60))
+def test_so_they_do_in_parts(columns: Samples, samples_at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slabs, "SLAB", samples_at_once)
+        data = pack(columns, dense=True)
+    assert_same(unpack(data), columns)
+
+
+@given(hnp.arrays(np.int64, st.integers(1, 30), elements=st.integers(1, 9)), st.integers(1, 20))
+def test_parts_hold_every_run_whole_and_once(size: np.ndarray, samples_at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slabs, "SLAB", samples_at_once)
+        parts = list(slabs.slabs(size))
+    assert np.concatenate([np.arange(len(size))[of] for of, _ in parts]).tolist() == list(range(len(size)))
+    assert np.concatenate([np.arange(size.sum())[of] for _, of in parts]).tolist() == list(range(size.sum()))
+    for of, part in parts:
+        assert size[of].sum() == part.stop - part.start
+        assert size[of].sum() <= samples_at_once or of.stop - of.start == 1
 
 
 @settings(deadline=None, max_examples=examples(60))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_aggregator.journal.dense.fit import Fit, fit, unfit
 from edge_aggregator.journal.dense.levels import decode_levels, encode_levels, levels
-from edge_aggregator.journal.dense.wholes import BITS, wholes
+from edge_aggregator.journal.dense.slabs import slabs
+from edge_aggregator.journal.dense.wholes import BITS, Wholes, wholes
 from ingest.contract.packing.bits import unzigzag, zigzag
 from ingest.contract.packing.class_codes import ALL_ZERO
 from ingest.contract.packing.decimals import MOST_PLACES, as_floats, from_ordered_bits
@@ -34,13 +35,14 @@ def encode_values(value: Floats, size: Integers) -> list[bytes]:
     By run: decimal places (or `BITS`, `LEVELS`), whether steps are told, parameter, base (without its coarse bits) and
     slope; then the levels, where odd values are and what they are, and the codes.
     """
-    of, first = np.repeat(np.arange(len(size)), size), np.cumsum(size) - size
-    places, whole, odd = wholes(value, first, of)
-    told = fit(whole, first, size, of)
+    of, first = _index(size)
+    places, whole, odd = _wholes(value, size)
+    told = _fit(whole, size)
     found, number = levels(value, size, of, told.bits)
     if len(found):
         places[of[number >= 0]] = LEVELS
-        told = fit(np.where(number >= 0, number, whole), first, size, of)
+        told = _fit(np.where(number >= 0, number, whole), size)
+    del whole, number  # a megabyte each
     parameter = told.parameters(first, of)
     coded = parameter != ALL_ZERO
     return [
@@ -55,9 +57,32 @@ def encode_values(value: Floats, size: Integers) -> list[bytes]:
     ]
 
 
+def _wholes(value: Floats, size: Integers) -> Wholes:
+    parts = []
+    for runs, samples in slabs(size):
+        of, first = _index(size[runs])
+        part = wholes(value[samples], first, of)
+        parts.append(part._replace(odd=part.odd + samples.start))
+    return Wholes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _fit(whole: Integers, size: Integers) -> Fit:
+    parts = []
+    for runs, samples in slabs(size):
+        of, first = _index(size[runs])
+        parts.append(fit(whole[samples], first, size[runs], of))
+    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return Fit(*columns)
+
+
+def _index(size: Integers) -> tuple[Integers, Integers]:
+    # The run of each sample, and where each run begins.
+    return np.repeat(np.arange(len(size)), size), np.cumsum(size) - size
+
+
 def decode_values(sections: Sequence[bytes], size: Integers) -> Floats:
     """What `encode_values` was given. Raises BadCodeError."""
-    of, first = np.repeat(np.arange(len(size)), size), np.cumsum(size) - size
+    of, first = _index(size)
     places, told = _runs(sections, len(size))
     parameter = told.parameters(first, of)
     off, coded = np.zeros(len(of), np.int64), parameter != ALL_ZERO
