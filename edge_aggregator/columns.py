@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 _FIRST_CAPACITY = 64
 
 
+class Moved(NamedTuple):
+    """Which rows went where, shape (n,) each."""
+
+    of: NDArray[np.int64]
+    to: NDArray[np.int64]
+
+
 class Columns:
     """Named arrays of equal length (rows,); growing is amortised by doubling.
 
     `spec` names each column with its dtype and the value that new rows begin with. What `[]` gives is a view that is
-    valid until the next `grow` or `keep`.
+    valid until the next `grow`, `keep` or `remove`.
     """
 
     def __init__(self, spec: Mapping[str, tuple[str, float]]) -> None:
@@ -56,6 +63,17 @@ class Columns:
         for name, values in kept.items():
             self._arrays[name][: self._rows] = values
 
-    def take(self, mask: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-        """Copies of the rows where `mask` is true."""
-        return {name: self[name][mask] for name in self._spec}
+    def remove(self, which: NDArray[np.int64]) -> Moved:
+        """Remove these rows, each given once, rising; the last ones take their places, so that the others stay."""
+        left = self._rows - len(which)
+        stays = np.ones(len(which), np.bool_)
+        stays[which[which >= left] - left] = False
+        moved = Moved(left + np.flatnonzero(stays), which[which < left])
+        for array in self._arrays.values():
+            array[moved.to] = array[moved.of]
+        self._rows = left
+        return moved
+
+    def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Copies of some of the rows."""
+        return {name: self[name][which] for name in self._spec}

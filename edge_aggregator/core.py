@@ -112,11 +112,22 @@ class Core:
 
         `merging`: also do a little of what makes the journal dense, see `begin_merge`.
         """
-        with _using_state():
-            flushed = flush(self._rooms, moment, self._telemetry)
+        flushed = self.flush_turn(moment)
+        while flushed is not None and flushed.more:
+            following = self.flush_turn(moment)
+            flushed = flushed.then(following) if following else flushed._replace(more=False)
         if merging:
             self._rooms.journal.merge(self._rooms.saved.processed, moment.now)
         return flushed
+
+    def flush_turn(self, moment: Moment) -> Flushed | None:
+        """The same, but of many windows only some: between two turns there may be commits."""
+        with _using_state():
+            return flush(self._rooms, moment, self._telemetry)
+
+    def crowded(self) -> bool:
+        """Whether so many windows have begun since the last flush that the next one should not wait."""
+        return self._rooms.windows.open.fresh >= self._rooms.windows_at_once
 
     def begin_merge(self, now: int) -> Merge | None:
         """Blocks of the journal to be packed together at `now` (ms), if it is time to."""

@@ -18,7 +18,10 @@ from edge_aggregator.windows.settle import Past, settle
 from ingest.contract.events import DeviceState, GatewayEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge_aggregator.journal.block import LostSpan
+    from edge_aggregator.outbox.batches import Batch
     from edge_aggregator.rooms import Rooms
     from edge_aggregator.rules.alarm import Alarm
     from edge_aggregator.windows.rollups import Rollups, Settled
@@ -39,12 +42,26 @@ class Moment(NamedTuple):
 
 
 class Flushed(NamedTuple):
-    """What a flush did, for the metrics; `until` is when the newest of its windows ends (ms), -1 without any."""
+    """What a flush did, for the metrics; `until` is when the newest of its windows ends (ms), -1 without any.
+
+    `more`: there are windows that close as well; the next flush should follow as soon as commits let it.
+    """
 
     windows: int
     conflicts: int
     pending: Pending
     until: int = -1
+    more: bool = False
+
+    def then(self, following: Flushed) -> Flushed:
+        """Both as one; `following` came right after."""
+        self.pending.add(following.pending)
+        return following._replace(
+            windows=self.windows + following.windows,
+            conflicts=self.conflicts + following.conflicts,
+            pending=self.pending,
+            until=max(self.until, following.until),
+        )
 
 
 class _Work(NamedTuple):
@@ -53,10 +70,15 @@ class _Work(NamedTuple):
     heartbeat: bool
     pending: Pending
     alarms: list[Alarm]
+    more: bool
 
 
 def flush(rooms: Rooms, moment: Moment, telemetry: Telemetry) -> Flushed | None:
-    """Write what there is to write; None when there is nothing. Raises StorageFailedError."""
+    """Write what there is to write; None when there is nothing. Raises StorageFailedError.
+
+    When many windows close at once it writes some of them and is a whole flush nevertheless: a checkpoint that a start
+    can go on from, with the rest still open.
+    """
     work = _gather(rooms, moment)
     if not _worth_it(rooms, work, moment.now):
         return None
@@ -65,7 +87,7 @@ def flush(rooms: Rooms, moment: Moment, telemetry: Telemetry) -> Flushed | None:
         eviction = _write(rooms, work, moment, trace)
     rooms.journal.checkpointed(rooms.state.boot, rooms.saved.head.seq, rooms.saved.processed)
     rooms.journal.remove(eviction)
-    return Flushed(len(rollups.series), work.settled.conflicts, work.pending, _until(rollups))
+    return Flushed(len(rollups.series), work.settled.conflicts, work.pending, _until(rollups), work.more)
 
 
 def _until(rollups: Rollups) -> int:
@@ -74,9 +96,8 @@ def _until(rollups: Rollups) -> int:
 
 def _gather(rooms: Rooms, moment: Moment) -> _Work:
     windows, saved = rooms.windows, rooms.saved
-    closing = windows.close(
-        moment.now, rooms.registry.seen(len(rooms.names.devices)), pressed(rooms.journal.folder, rooms.bounds)
-    )
+    seen, forget = rooms.registry.seen(len(rooms.names.devices)), pressed(rooms.journal.folder, rooms.bounds)
+    closing = windows.close(moment.now, seen, forget, rooms.windows_at_once)
     past = Past(
         saved.processed,
         saved.evicted_until,
@@ -90,8 +111,9 @@ def _gather(rooms: Rooms, moment: Moment) -> _Work:
     rooms.rewidened += rooms.resolution.step(settled.rollups, windows.newest(), moment.now)
     pending, rooms.pending = rooms.pending, Pending()
     due = abs(moment.now - rooms.heartbeat_at) >= rooms.heartbeat_ms  # a clock that jumps back must not silence it
+    due &= not closing.more  # what has closed goes first
     events = rooms.registry.tick(moment.now, moment.listened)
-    return _Work(settled, events, due, pending, rooms.alarms.book.step(settled.rollups, events))
+    return _Work(settled, events, due, pending, rooms.alarms.book.step(settled.rollups, events), closing.more)
 
 
 def _worth_it(rooms: Rooms, work: _Work, now: int) -> bool:
@@ -126,15 +148,18 @@ def _write(rooms: Rooms, work: _Work, moment: Moment, trace: str) -> Eviction:
 
 def _write_batches(rooms: Rooms, work: _Work, now: int, trace: str) -> None:
     rooms.ledger.settle(work.settled)
-    batches = list(rooms.maker.make(work.settled.rollups, rooms.ledger, now))
-    if work.heartbeat and rooms.ledger.untold():
-        batches.append(rooms.maker.account(rooms.ledger, now))
     last = 0
-    for batch in batches:
+    for batch in _batches(rooms, work, now):
         rows = batch.rollups
         covers = extent(rooms.names.columns["device"][rows.series].astype(np.int64), rows.start, rows.width)
         last = rooms.state.outbox.put(Kind.ROLLUPS, now, rooms.records.batch(batch, now, trace), covers)
     rooms.state.revisions.add(work.settled.rollups, last)
+
+
+def _batches(rooms: Rooms, work: _Work, now: int) -> Iterator[Batch]:
+    yield from rooms.maker.make(work.settled.rollups, rooms.ledger, now)
+    if work.heartbeat and rooms.ledger.untold():
+        yield rooms.maker.account(rooms.ledger, now)
 
 
 def _write_heartbeat(rooms: Rooms, moment: Moment, trace: str) -> None:

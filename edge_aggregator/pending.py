@@ -28,3 +28,11 @@ class Pending:
         self.skewed += notes.skewed
         self.events_rejected.update(notes.events_rejected)
         self.overflowed.update(notes.overflowed)
+
+    def add(self, following: Pending) -> None:
+        """Take over what others have noted since."""
+        self.dead += following.dead
+        self.acks += following.acks
+        self.skewed += following.skewed
+        self.events_rejected.update(following.events_rejected)
+        self.overflowed.update(following.overflowed)

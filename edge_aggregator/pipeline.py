@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_aggregator.core import Core
+    from edge_aggregator.flush import Flushed
     from edge_aggregator.intake import EdgeIntake
     from edge_aggregator.live.recent import Recent
     from edge_aggregator.meters import Meters
@@ -70,7 +71,7 @@ class Pipeline:
             await self._wait(next_flush)
             if self._draining or self._intake.due_in() == 0:
                 await self._commit()
-            if self._clock.monotonic() >= next_flush:
+            if self._clock.monotonic() >= next_flush or self._core.crowded():
                 await self._flush()
                 next_flush = self._clock.monotonic() + self.flush_s
         await self._merged()
@@ -105,6 +106,21 @@ class Pipeline:
         await self._thread.run(self._core.step, self._listened())
 
     async def _flush(self) -> None:
+        flushed = await self._flush_turn()
+        while flushed is not None and flushed.more:
+            if self._intake.due_in() == 0:
+                await self._commit()
+            following = await self._flush_turn()
+            flushed = flushed.then(following) if following else flushed._replace(more=False)
+        now = self._clock.now_ms()
+        if not self._draining and (self._merging is None or self._merging.done()):
+            await self._merged()
+            self._merging = asyncio.create_task(self._merge(now))
+        if flushed is not None:
+            self._flushed()
+            self._meters.flushed(flushed, await self._thread.run(self._core.standing), now)
+
+    async def _flush_turn(self) -> Flushed | None:
         now, oldest = self._clock.now_ms(), self._intake.oldest()
         moment = Moment(
             now=now,
@@ -112,14 +128,10 @@ class Pipeline:
             heard_until=min(now, now if oldest is None else oldest) - 1,
             cut_off=self._connected_since() is None,
         )
-        flushed = await self._thread.run(self._core.flush, moment, merging=False)
-        if not self._draining and (self._merging is None or self._merging.done()):
-            await self._merged()
-            self._merging = asyncio.create_task(self._merge(now))
+        flushed = await self._thread.run(self._core.flush_turn, moment)
         if flushed is not None:
-            self._recent.closed(moment.now, flushed.until)
-            self._flushed()
-            self._meters.flushed(flushed, await self._thread.run(self._core.standing), moment.now)
+            self._recent.closed(now, flushed.until)
+        return flushed
 
     async def _merge(self, now: int) -> None:
         # Packing takes as long as several commits: it is done beside them, in another thread.

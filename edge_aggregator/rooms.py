@@ -40,7 +40,7 @@ from edge_aggregator.rules.desk import AlarmDesk
 from edge_aggregator.state import FILE_NAME, IF_DAMAGED, Progress, State
 from edge_aggregator.storage import Storage, fatal
 from edge_aggregator.widths import Widths
-from edge_aggregator.windows.windows import Windows
+from edge_aggregator.windows.windows import MOST_AT_ONCE, Windows
 from ingest.contract.batch import Origin
 from ingest.runtime.secrets import parse_public_keys
 
@@ -89,6 +89,8 @@ class Rooms:
     alarms: AlarmDesk
     offenders: Offenders
     heartbeat_at: int = 0
+    windows_at_once: int = MOST_AT_ONCE
+    """How many windows one flush closes, about."""
     pending: Pending = field(default_factory=Pending)
     refused: dict[int, Waiting] = field(default_factory=dict)
     """Records by id that the log will never take, still to be forgotten."""

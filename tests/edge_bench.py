@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from edge_aggregator.flush import Flushed
     from edge_aggregator.outbox.outbox import Waiting
     from ingest.contract.batch import RollupBatch
     from ingest.contract.details import Details
@@ -119,8 +120,9 @@ class Bench:
         self.core.commit([Taken(at, list(messages), oversized)])
         self.core.step(listened)
 
-    def flush(self, now: int, listened: float = 0.0, *, cut_off: bool = False) -> None:
-        self.core.flush(Moment(now, listened, now - 1, cut_off))
+    def flush(self, now: int, listened: float = 0.0, *, cut_off: bool = False, turn: bool = False) -> Flushed | None:
+        flush = self.core.flush_turn if turn else self.core.flush
+        return flush(Moment(now, listened, now - 1, cut_off))
 
     def waiting(self) -> list[Waiting]:
         return list(self.rooms.state.outbox.every())

@@ -82,7 +82,7 @@ def _find(emerging: Emerging, ground: Ground) -> _Found:
     return _Found(
         joined([clean, of_statistics(spans, again, zeros, again.distinct)]),
         kept,
-        rows["device"][order],
+        ground.names.columns["device"][rows["series"][order]].astype(np.int64),
         emerging.stage[order],
         rows["count"][order],
         np.concatenate([clean.samples, again.taken]),

@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from edge_aggregator.windows.groups import Groups
 
 _SPEC: dict[str, tuple[str, float]] = {
-    "series": ("i8", 0),
-    "device": ("i8", 0),
+    "series": ("i4", 0),
     "start": ("i8", 0),
-    "width": ("i8", 1),
-    "end": ("i8", 0),
-    "count": ("i8", 0),
+    "width": ("i4", 1),
+    "count": ("i4", 0),
     "sum": ("f8", 0.0),
     "sumsq": ("f8", 0.0),
     "min": ("f8", np.inf),
@@ -35,15 +33,18 @@ _SPEC: dict[str, tuple[str, float]] = {
 class OpenWindows:
     """All open windows.
 
-    `rows`: series, device, start, width, end (ms), the statistics, the newest ts, whether samples came out of order
-    (`dirty`: its statistics do not count), and `first`, the journal position of the window's first block.
+    `rows`: series, start, width (ms), the statistics, the newest ts, whether samples came out of order
+    (`dirty`: its statistics do not count), and `first`, the journal position of the window's first block. A gateway has
+    a row or two a series, so that its columns are no wider than they must be; their order says nothing.
     """
 
     def __init__(self) -> None:
         self.rows = Columns(_SPEC)
         # Per series: a row of it that is open, and the newest start that may be open.
-        self._cursor = Columns({"row": ("i8", -1), "newest": ("i8", -1)})
+        self._cursor = Columns({"row": ("i4", -1), "newest": ("i8", -1)})
         self._sorted: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
+        self.fresh = 0
+        """How many windows were opened since some were closed, or could have been."""
 
     def samples(self) -> int:
         """Samples in open windows, duplicates included."""
@@ -71,13 +72,29 @@ class OpenWindows:
         row = self._search(keys)
         self.rows["dirty"][row[row >= 0]] = True
 
-    def close(self, mask: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-        """Take the rows of `mask` out."""
-        closed = self.rows.take(mask)
-        self.rows.keep(~mask)
-        self._sorted = None
-        self._cursor["row"][:] = -1
-        self._cursor["row"][self.rows["series"]] = np.arange(len(self.rows))
+    def end(self) -> NDArray[np.int64]:
+        """Where each window ends (ms), shape (windows,)."""
+        ends: NDArray[np.int64] = self.rows["start"] + self.rows["width"]
+        return ends
+
+    def take(self, which: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Copies of some rows; whole numbers as int64, whatever they are kept as."""
+        return {
+            name: column.astype(np.int64) if column.dtype.kind == "i" else column
+            for name, column in self.rows.take(which).items()
+        }
+
+    def close(self, which: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Take these rows out, each given once, rising. What that costs goes by how many they are."""
+        closed, self.fresh = self.take(which), 0
+        if len(which):
+            row = self._cursor["row"]
+            row[closed["series"][row[closed["series"]] == which]] = -1
+            moved = self.rows.remove(which)
+            series = self.rows["series"][moved.to]
+            follows = row[series] == moved.of
+            row[series[follows]] = moved.to[follows]
+            self._sorted = None
         return closed
 
     def _mark_disorder(self, groups: Groups, row: NDArray[np.int64]) -> None:
@@ -126,10 +143,8 @@ class OpenWindows:
         unique, first, back = np.unique(keys, return_index=True, return_inverse=True)
         new, rows, source = self.rows.grow(len(unique)), self.rows, which[first]
         rows["series"][new], rows["start"][new] = series_of(unique), start_of(unique)
-        rows["device"][new], rows["width"][new] = groups.device[source], groups.width[source]
-        rows["end"][new] = rows["start"][new] + rows["width"][new]
-        rows["first"][new] = position
-        self._sorted = None
+        rows["width"][new], rows["first"][new] = groups.width[source], position
+        self._sorted, self.fresh = None, self.fresh + len(unique)
         np.maximum.at(self._cursor["newest"], rows["series"][new], rows["start"][new])
         opened: NDArray[np.int64] = new.start + back
         return opened

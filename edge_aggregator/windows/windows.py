@@ -63,6 +63,12 @@ class Closing(NamedTuple):
     late: LateWindows
     closed: NDArray[np.int64]
     partial: Emerging
+    more: bool = False
+    """Whether there are windows that close as well, and wait for their turn."""
+
+
+MOST_AT_ONCE = 10_000
+"""Windows; so many take about 20 ms, and one batch."""
 
 
 class Windows:
@@ -104,22 +110,19 @@ class Windows:
         rows = self.open.rows
         self.told.trim(window_keys(rows["series"], rows["start"]), rows["count"])
 
-    def close(self, now: int, seen: NDArray[np.int64], pressed: int = 0) -> Closing:
+    def close(self, now: int, seen: NDArray[np.int64], pressed: int = 0, most: int = MOST_AT_ONCE) -> Closing:
         """Close what has an end: its device has moved on, or is silent, or the journal must forget up to `pressed`.
 
-        `now` and `seen`, shape (devices,), when each device was heard last, are ms of the gateway's clock.
+        `now` and `seen`, shape (devices,), when each device was heard last, are ms of the gateway's clock. Of more than
+        about `most` windows only those of some devices close: all of a device or none, so that its horizon says which.
         """
-        rows, horizon = self.open.rows, self.devices["horizon"]
-        closed = horizon.copy()
-        np.maximum(horizon, self.devices["watermark"], out=horizon)
-        idle = (rows["end"] <= now - self._idle_ms) & (seen[rows["device"]] <= now - self._idle_ms)
-        forced = idle | (rows["first"] <= pressed)
-        np.maximum.at(horizon, rows["device"][forced], rows["end"][forced])
+        closed = self.devices["horizon"].copy()
+        closing, waits = self._turn(self._reach(now, seen, pressed), most)
         self._raise_floor()
-        closing = rows["end"] <= horizon[rows["device"]]
-        gone = self.open.close(closing) if closing.any() else rows.take(closing)
-        final = Emerging(gone, self._samples(gone, self.held.take), np.zeros(len(gone["end"]), np.int64))
-        return Closing(final, self._take_late(), closed, self._shown())
+        gone = self.open.close(closing)
+        final = Emerging(gone, self._samples(gone, self.held.take), np.zeros(len(closing), np.int64))
+        shown = self._shown(0 if waits else most)
+        return Closing(final, self._take_late(), closed, shown, more=waits or len(shown.stage) >= most)
 
     def newest(self) -> NDArray[np.int64]:
         """Up to when windows may have begun, shape (devices,), in ms."""
@@ -146,7 +149,7 @@ class Windows:
 
     def open_of(self) -> ByDevice:
         """The same by device."""
-        parts = [by_device(self.open.rows["device"], self.open.rows["count"])]
+        parts = [by_device(self._device(), self.open.rows["count"])]
         series, explained = self.told.by_series()
         parts.append(by_device(self._names.columns["device"][series], -explained))
         return added(*parts, *(by_device(groups.device, groups.size) for groups in self._late))
@@ -184,17 +187,40 @@ class Windows:
             if not self.held.add(held, samples.ts[of_sample], samples.value[of_sample]):
                 self.open.doubt(keys)
 
-    def _shown(self) -> Emerging:
-        # Windows that are due to be shown (again) and have something new to show.
+    def _device(self) -> NDArray[np.int64]:
+        device: NDArray[np.int64] = self._names.columns["device"][self.open.rows["series"]].astype(np.int64)
+        return device
+
+    def _reach(self, now: int, seen: NDArray[np.int64], pressed: int) -> NDArray[np.int64]:
+        # Up to when each device's windows are to be closed.
+        reach: NDArray[np.int64] = np.maximum(self.devices["horizon"], self.devices["watermark"])
+        device, end = self._device(), self.open.end()
+        idle = (end <= now - self._idle_ms) & (seen[device] <= now - self._idle_ms)
+        forced = idle | (self.open.rows["first"] <= pressed)
+        np.maximum.at(reach, device[forced], end[forced])
+        return reach
+
+    def _turn(self, reach: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], bool]:
+        # The rows that close now, and whether others wait: in the order of devices, until there are enough.
+        device = self._device()
+        closing = np.flatnonzero(self.open.end() <= reach[device])
+        each = np.bincount(device[closing], minlength=len(reach))
+        waits = (each > 0) & (np.cumsum(each) - each >= most)
+        np.copyto(self.devices["horizon"], reach, where=~waits)
+        return closing[~waits[device[closing]]], bool(waits.any())
+
+    def _shown(self, most: int) -> Emerging:
+        # Windows that are due to be shown (again) and have something new to show; at most so many.
         rows = self.open.rows
-        if not self._names.showing or not len(rows):
-            return Emerging(rows.take(np.zeros(len(rows), np.bool_)), no_samples(), np.empty(0, np.int64))
+        if not most or not self._names.showing or not len(rows):
+            nothing = np.empty(0, np.int64)
+            return Emerging(self.open.take(nothing), no_samples(), nothing)
         early = self._names.columns["early"][rows["series"]]
         before = self.told.of(window_keys(rows["series"], rows["start"]))
-        reached = np.minimum(self.devices["watermark"][rows["device"]] - rows["start"], rows["width"] - 1)
+        reached = np.minimum(self.devices["watermark"][self._device()] - rows["start"], rows["width"] - 1)
         stage = np.where(early > 0, reached // np.maximum(early, 1), 0)
-        due = (stage > before.stage) & (rows["count"] > before.counted)
-        shown = rows.take(due)
+        due = np.flatnonzero((stage > before.stage) & (rows["count"] > before.counted))[:most]
+        shown = self.open.take(due)
         return Emerging(shown, self._samples(shown, self.held.peek), stage[due])
 
     def _samples(self, rows: dict[str, NDArray[Any]], get: Callable[[NDArray[np.uint64]], Kept]) -> Kept:

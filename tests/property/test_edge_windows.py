@@ -66,12 +66,13 @@ samples = st.builds(
 
 
 class Act(NamedTuple):
-    """One commit, and what comes after it."""
+    """One commit, and what comes after it; `turn`: of the flush only a part."""
 
     samples: list[Sample]
     flush: bool
     idle: bool
     restart: bool
+    turn: bool
 
 
 acts = st.lists(
@@ -81,6 +82,7 @@ acts = st.lists(
         flush=st.booleans(),
         idle=st.booleans(),
         restart=st.booleans(),
+        turn=st.booleans(),
     ),
     min_size=1,
     max_size=8,
@@ -104,8 +106,8 @@ class MemoryJournal:
 class PureEdge:
     """Windows and their settling alone."""
 
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
+    def __init__(self, at_once: int, windows_at_once: int) -> None:
+        self._at_once, self._windows_at_once = at_once, windows_at_once
         self.names = Names(Widths(10_000, (("slow", 7000),)), max_devices=9, max_series=99, aspects=ASPECTS)
         self.windows = Windows(self.names, lateness_ms=LATENESS_MS, idle_ms=IDLE_MS)
         self.journal = MemoryJournal()
@@ -131,8 +133,13 @@ class PureEdge:
         return series
 
     def flush(self, now: int) -> None:
+        while self.flush_turn(now):
+            pass
+
+    def flush_turn(self, now: int) -> bool:
         upto = len(self.journal.blocks)
-        closing = self.windows.close(now, np.zeros(len(self.names.devices), np.int64))
+        seen = np.zeros(len(self.names.devices), np.int64)
+        closing = self.windows.close(now, seen, most=self._windows_at_once)
         past = Past(
             self.flushed, -1, self.windows.devices["lost_until"], self.highest, self.windows.tails, self.windows.told
         )
@@ -150,6 +157,7 @@ class PureEdge:
             name = self.names.series[series]
             window = Window(self.names.devices[name.device], name.metric, start, width)
             self.final[window], self.details[window] = Numbers(*numbers), by_row.get(place, [])
+        return closing.more
 
     def highest(self, spans: Spans) -> NDArray[np.int64]:
         keys = zip(*(column.tolist() for column in spans), strict=True)
@@ -157,13 +165,14 @@ class PureEdge:
 
 
 @settings(deadline=None)
-@given(acts, st.sampled_from([1, 4, 500_000]))
-def test_rollups_are_those_of_the_naive_loop(story: list[Act], at_once: int) -> None:
-    edge = PureEdge(at_once)
+@given(acts, st.sampled_from([1, 4, 500_000]), st.sampled_from([1, 3, 10_000]))
+def test_rollups_are_those_of_the_naive_loop(story: list[Act], at_once: int, windows_at_once: int) -> None:
+    edge = PureEdge(at_once, windows_at_once)
     for act in story:
         edge.take(act.samples)
         if act.flush:
-            edge.flush(T0 + (60_000 if act.idle else 0))
+            flush = edge.flush_turn if act.turn else edge.flush
+            flush(T0 + (60_000 if act.idle else 0))
     edge.flush(T0 + 1_000_000)
     sent = [sample for act in story for sample in act.samples]
     expected = naive_rollups(sent, WIDTHS, 10_000)
@@ -180,8 +189,8 @@ def test_rollups_are_those_of_the_naive_loop(story: list[Act], at_once: int) -> 
 
 
 @settings(max_examples=examples(30), deadline=None)
-@given(acts)
-def test_so_they_are_through_real_files_and_restarts(story: list[Act]) -> None:
+@given(acts, st.sampled_from([1, 3, 10_000]))
+def test_so_they_are_through_real_files_and_restarts(story: list[Act], windows_at_once: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = edge_config(
             Path(folder),
@@ -194,9 +203,10 @@ def test_so_they_are_through_real_files_and_restarts(story: list[Act]) -> None:
         )
         bench = Bench(config)
         for act in story:
+            bench.rooms.windows_at_once = windows_at_once
             bench.take([message(sample) for sample in act.samples], T0 + 41_000)
             if act.flush:
-                bench.flush(T0 + (60_000 if act.idle else 41_000))
+                bench.flush(T0 + (60_000 if act.idle else 41_000), turn=act.turn)
             if act.restart:
                 bench.restart()
         bench.flush(T0 + 1_000_000)

@@ -44,6 +44,8 @@ SMALL: dict[str, Any] = {
 
 ROOMY_OUTBOX = 1024 * 1024
 BACKLOG_BYTES = 2048
+WINDOWS_AT_ONCE = 8
+"""A device's: a flush in which all of them close has several turns."""
 
 
 class Gateway:
@@ -54,6 +56,7 @@ class Gateway:
         config = EdgeConfig(data_dir=str(folder), outbox_bytes=ROOMY_OUTBOX, **SMALL)
         self._rooms = open_rooms(config, {}, CrashingStorage(machine))
         self.bound_outbox(outbox_bytes)
+        self._rooms.windows_at_once = WINDOWS_AT_ONCE
         self._core = Core(self._rooms, telemetry)
         self._merge: Merge | None = None
 
