@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -78,36 +75,10 @@ class Equipment:
             self.telemetry.close()
 
 
-_MOST_YOUNG = 50_000
-"""New containers between two looks of the garbage collector."""
-
-
-def _collect_rarely() -> None:
-    # A gateway makes millions of short-lived tuples a second and hardly a cycle: looking for those is wasted on it.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_MOST_YOUNG, 20, 20)
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-"""Parameters of glibc's mallopt(3)."""
-_LARGE_BYTES, _KEPT_BYTES = 2 * 1024 * 1024, 16 * 1024 * 1024
-
-
-def _tune_malloc() -> None:
-    # When a hundred thousand windows close at once, arrays of megabytes live for a moment. glibc learns from the first
-    # of them to keep the place of the next ones; a gateway of little memory wants it back. What a commit needs, though,
-    # the next one needs again: fetching those pages anew from the kernel took a fifth of all of the gateway's time.
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
-        libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_ARENA_MAX, 2)
-
-
 async def run_edge(config: EdgeProcess, path: Path) -> None:
     """The edge aggregator of one site; its configuration came from `path`, and is read again on SIGHUP."""
-    from compose.processes.reload import ReloadService  # noqa: PLC0415 - the other processes do without it
+    from compose.processes.memory import SpareMemory, collect_rarely  # noqa: PLC0415 - the other processes do without it
+    from compose.processes.reload import ReloadService  # noqa: PLC0415 - the same
     from edge_aggregator.receive.mqtt.listener import MqttListener  # noqa: PLC0415 - the other processes do without it
     from edge_aggregator.service import build_edge  # noqa: PLC0415 - the same
 
@@ -117,10 +88,9 @@ async def run_edge(config: EdgeProcess, path: Path) -> None:
     log, observe = has.log(config.log), has.observe(config.observe)
     edge = build_edge(config.edge, clock=has.clock, log=log, health=has.health, telemetry=has.telemetry)
     listeners = [receiver for receiver in edge.receivers if isinstance(receiver, MqttListener)]
-    _collect_rarely()
-    _tune_malloc()
+    collect_rarely()
     await has.run(
-        [edge, observe, ReloadService(path, config, edge, has.telemetry)],
+        [edge, observe, ReloadService(path, config, edge, has.telemetry), SpareMemory()],
         started=[observe.started, *(listener.listening for listener in listeners)],
         introduction=lambda: (
             f"edge {config.edge.gateway} of site {config.edge.site}, devices at "
