@@ -222,10 +222,12 @@ async def test_a_retained_message_is_told_from_a_live_one(site: Site) -> None:
     await site.publish([b""], channel="state", retain=True)
 
 
-async def test_reads_pause_while_the_intake_has_no_room_and_nothing_is_lost(site: Site) -> None:
+@both
+async def test_reads_pause_while_the_intake_has_no_room_and_nothing_is_lost(site: Site, only_311: bool) -> None:  # noqa: FBT001 - a parameter
     intake = HeldIntake(commits=True)
     payloads = [b"%06d" % n + bytes(2000) for n in range(3000)]
-    async with reading(site.config(), intake):
+    host, port = site.endpoint.host, site.endpoint.port
+    async with relay(host, port, only_311=only_311) as between, reading(site.config(port=between.port), intake):
         intake.fill()
         await site.publish(payloads)
         await until(intake.messages)
