@@ -177,7 +177,7 @@ def _write_heartbeat(rooms: Rooms, moment: Moment, trace: str) -> None:
     rooms.state.outbox.forget_heartbeats()
     rooms.state.outbox.put(Kind.HEARTBEAT, moment.now, rooms.records.heartbeat(event, trace))
     rooms.heartbeat_at = moment.now
-    rooms.names.forget_past(rooms.windows.settled_until())
+    rooms.names.widths.forget_past(rooms.windows.settled_until())
     rooms.state.revisions.forget(rooms.windows.past, rooms.state.outbox.gone())
 
 

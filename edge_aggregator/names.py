@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edge_aggregator.aspects import UPTIME_METRIC, Aspects
+from edge_aggregator.aspects import Aspects
 from edge_aggregator.columns import Columns
+from edge_aggregator.metric_facts import OVERFLOW_METRIC, Facts, MetricFacts
+from edge_aggregator.metric_names import Labels, MetricNames
 from edge_aggregator.quotas.places import Places
-from edge_aggregator.resolution.past_widths import PastWidths
+from edge_aggregator.width_switches import NEVER, WidthSwitches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from edge_aggregator.resolution.past_widths import PastWidth
     from edge_aggregator.widths import Widths
-
-OVERFLOW_METRIC = "tidegate_overflow"
-"""What exceeds a device's quota is rolled up under this name: every sample counts there, equal timestamps or not."""
-
-NEVER = np.iinfo(np.int64).max
 
 
 class SeriesName(NamedTuple):
@@ -31,26 +26,7 @@ class SeriesName(NamedTuple):
 
     device: int
     metric: str
-    labels: tuple[tuple[str, str], ...] = ()
-
-
-class MetricName(NamedTuple):
-    """What series of several devices have in common."""
-
-    metric: str
-    labels: tuple[tuple[str, str], ...] = ()
-
-
-class Facts(NamedTuple):
-    """What the configuration makes of a metric, as in the columns of `Names`."""
-
-    uptime: bool
-    overflow: bool
-    aspect: int
-    reach: int
-    early: int
-    configured: int
-    quiet: int
+    labels: Labels = ()
 
 
 class SeriesRow(NamedTuple):
@@ -63,8 +39,7 @@ class SeriesRow(NamedTuple):
     switch: int
 
 
-_UNKNOWN, _NO_METRIC = SeriesName(0, ""), MetricName("")
-_MOST_FACTS = 4096
+_UNKNOWN = SeriesName(0, "")
 _ROWS_AT_ONCE = 1024
 _MOST_IDS = 1 << 22  # a window's key has room for no more
 
@@ -72,12 +47,13 @@ _MOST_IDS = 1 << 22  # a window's key has room for no more
 class Names:
     """Devices and series by id; ids are given in order and never again.
 
-    `columns` has one row a series: device, metric (an index into `metrics`), named, width, next_width, switch, since (ms; before
-    `since` it had other widths, in `past`), uptime, overflow, and what is asked of its windows: `aspect`, and `reach`, how far before a window (ms) the sample before it
-    may lie. `places` says which series may take samples; those without a place keep their ids while the journal has
-    samples of them. `overflowing`: whether there is an overflow series at all; `asking`: whether any has an aspect;
-    `early`, after how long (ms) a window is shown before it ends, 0 for never; `showing`: whether any is;
-    `quiet`, the width (ms) of its windows while it is quiet, 0 for the `configured` one.
+    `columns` has one row a series: device, metric (an index into `metrics`), named; width, next_width, switch and since,
+    which are those of `widths`; and its metric's `Facts`: uptime, overflow, `aspect` (what is asked of its windows), `reach`
+    (how far before a window, in ms, the sample before it may lie), `early` (after how long, in ms, a window is shown before
+    it ends, 0 for never), and the widths (ms) `configured` and, while it is quiet, `quiet` (0 for the configured one).
+    `places` says which series may take samples; those without a place keep their ids while the journal has samples of
+    them. `overflowing`: whether there is an overflow series at all; `asking`: whether any has an aspect; `showing`: whether
+    windows of any are shown before they end.
     """
 
     def __init__(
@@ -91,7 +67,6 @@ class Names:
     ) -> None:
         self.devices: list[str] = []
         self.series: list[SeriesName] = []
-        self.metrics: list[MetricName] = []
         self.columns = Columns(
             {
                 "device": ("u4", 0),
@@ -111,17 +86,15 @@ class Names:
             }
         )
         self.places = Places(max_series, per_device)
-        self.aspects = aspects or Aspects()
+        self.facts = MetricFacts(widths, aspects or Aspects())
+        self.widths = WidthSwitches(self.columns)
         self.overflowing = self.asking = self.showing = False
-        self._widths, self._max_devices = widths, max_devices
+        self._max_devices = max_devices
         self._device_ids: dict[str, int] = {}
         self._nameless: set[int] = set()
         self._series_ids: dict[SeriesName, int] = {}
-        self._metric_ids: dict[tuple[Any, ...], int] = {}
-        self._metric_uses: Counter[int] = Counter()
-        self._switching = False
-        self._known_facts: dict[str, Facts] = {}
-        self.past = PastWidths()
+        self._metrics = MetricNames()
+        self.metrics = self._metrics.names
 
     def device_id(self, name: str) -> int | None:
         """The device's id, a new one if need be; None when there are too many devices."""
@@ -178,7 +151,7 @@ class Names:
         for number in known:
             del self._series_ids[self.series[number]]
             self.series[number] = _UNKNOWN
-            self._release_metric(int(self.columns["metric"][number]))
+            self._metrics.release(int(self.columns["metric"][number]))
         self.columns["metric"][known] = 0
         self.columns["named"][known] = False
         self.places.columns["block"][series] = NEVER
@@ -221,15 +194,13 @@ class Names:
         for row in fresh:
             self.series[row.id] = row.name
             self._series_ids[row.name] = row.id
-        ids, facts = [row.id for row in fresh], [self._facts(row.name.metric) for row in fresh]
+        ids, facts = [row.id for row in fresh], [self.facts.of(row.name.metric) for row in fresh]
         first, end = ids[0], ids[0] + len(ids)
         where = slice(first, end) if ids == list(range(first, end)) else ids
         devices = [row.name.device for row in fresh]
         self.places.take_all(where, devices)
         self.columns["device"][where] = devices
-        metrics = [self._metric_id(row.name) for row in fresh]
-        self._metric_uses.update(metrics)
-        self.columns["metric"][where] = metrics
+        self.columns["metric"][where] = self._metrics.take(row.name[1:] for row in fresh)
         self.columns["named"][where] = [bool(row.name.metric) for row in fresh]
         for column, values in zip(Facts._fields, zip(*facts, strict=True), strict=True):
             self.columns[column][where] = values
@@ -238,7 +209,7 @@ class Names:
         self.asking = self.asking or any(fact.aspect for fact in facts)
         for column in ("width", "next_width", "switch"):
             self.columns[column][where] = [getattr(row, column) for row in fresh]
-        self._switching = self._switching or any(row.switch != NEVER for row in fresh)
+        self.widths.defined(where)
 
     def define_plain(self, series: Iterable[tuple[int, SeriesName]]) -> None:
         """Take over series of which only the names were saved: their widths are what the configuration says."""
@@ -259,121 +230,27 @@ class Names:
             named = zip(some, [self.series[number] for number in some], *columns, strict=True)
             yield from (SeriesRow(*row) for row in named if row[1] != _UNKNOWN)
 
-    def starts(self, series: NDArray[np.int64], ts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Start and width (ms) of the window of each sample, shape (n,) each; windows are aligned to the epoch."""
-        width: NDArray[np.int64] = self.columns["width"][series]
-        if self._switching:
-            width = np.where(ts < self.columns["switch"][series], width, self.columns["next_width"][series])
-            if len(self.past):
-                old = ts < self.columns["since"][series]
-                width[old] = self.past.of(series[old], ts[old])
-        return ts - ts % width, width
-
-    def adopt_widths(self, newest: NDArray[np.int64], kept: NDArray[np.bool_] | None = None) -> list[int]:
-        """Let configured widths that differ take effect where windows of both widths begin; which series changed.
-
-        `newest`, shape (devices,): no window that began later than this exists yet. Series that are `kept`, shape
-        (series,), stay as they are.
-        """
-        if not self.metrics:
-            return []
-        wanted = self.columns["configured"]
-        differs = wanted != self.columns["next_width"]
-        if kept is not None:
-            differs &= ~kept
-        changed = np.array([series for series in np.flatnonzero(differs).tolist() if self.row(series)], np.int64)
-        self.switch(changed, wanted[changed], newest)
-        return [int(series) for series in changed]
-
     def configure(self, widths: Widths, aspects: Aspects, *, max_devices: int) -> None:
-        """Other wishes from now on; `adopt_aspects` and `adopt_widths` bring them to the series that there are."""
-        self._widths, self.aspects, self._max_devices = widths, aspects, max_devices
-        self._known_facts.clear()
+        """Other wishes from now on; `adopt_aspects` and `widths.adopt` bring them to the series that there are."""
+        self.facts, self._max_devices = MetricFacts(widths, aspects), max_devices
         if self.metrics:
-            self.columns["configured"][:] = self._by_metric(widths.of)
+            self.columns["configured"][:] = self._each("configured")
 
     def adopt_aspects(self) -> list[int]:
         """Let configured details that differ take effect at once; which series changed."""
         if not self.metrics:
             return []
-        aspect = self._by_metric(self._aspect)
+        aspect = self._each("aspect")
         changed: list[int] = np.flatnonzero(aspect != self.columns["aspect"]).tolist()
         self.columns["aspect"][:] = aspect
-        for column, of in (("reach", self._reach), ("early", self.aspects.early), ("quiet", self.aspects.quiet)):
-            self.columns[column][:] = self._by_metric(of)
+        for column in ("reach", "early", "quiet"):
+            self.columns[column][:] = self._each(column)
         self.asking, self.showing = bool(aspect.any()), bool(self.columns["early"].any())
         return changed
 
-    def _by_metric(self, of: Callable[[str], int]) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = np.array([of(one.metric) for one in self.metrics], np.int64)[self.columns["metric"]]
-        return found
+    def _each(self, fact: str) -> NDArray[np.int64]:
+        return self._metrics.each(lambda metric: int(getattr(self.facts.of(metric), fact)), self.columns["metric"])
 
     def _plain(self, series: int, name: SeriesName) -> SeriesRow:
-        width = self._facts(name.metric).configured
+        width = self.facts.of(name.metric).configured
         return SeriesRow(series, name, width, width, NEVER)
-
-    def _facts(self, metric: str) -> Facts:
-        known = self._known_facts.get(metric)
-        if known is None:
-            if len(self._known_facts) >= _MOST_FACTS:
-                self._known_facts.clear()
-            known = self._known_facts[metric] = Facts(
-                uptime=metric == UPTIME_METRIC,
-                overflow=metric == OVERFLOW_METRIC,
-                aspect=self._aspect(metric),
-                reach=self._reach(metric),
-                early=self.aspects.early(metric),
-                configured=self._widths.of(metric),
-                quiet=self.aspects.quiet(metric),
-            )
-        return known
-
-    def _aspect(self, metric: str) -> int:
-        return 0 if metric == OVERFLOW_METRIC else self.aspects.of(metric)
-
-    def _reach(self, metric: str) -> int:
-        return max(self.aspects.reach_ms, 2 * self._widths.of(metric))
-
-    def _metric_id(self, name: SeriesName) -> int:
-        known = self._metric_ids.get(name[1:])  # equal to a MetricName, and made faster
-        if known is None:
-            known = self._metric_ids[MetricName(name.metric, name.labels)] = len(self.metrics)
-            self.metrics.append(MetricName(name.metric, name.labels))
-        return known
-
-    def _release_metric(self, metric: int) -> None:
-        self._metric_uses[metric] -= 1
-        if not self._metric_uses[metric]:
-            del self._metric_uses[metric], self._metric_ids[self.metrics[metric]]
-            self.metrics[metric] = _NO_METRIC
-
-    def switch(self, series: NDArray[np.int64], wanted: NDArray[np.int64], newest: NDArray[np.int64]) -> None:
-        """Let these series have windows of the `wanted` widths (ms), shape (n,), from where windows of both begin.
-
-        `newest` as in `adopt_widths`.
-        """
-        if not len(series):
-            return
-        columns = self.columns
-        device = columns["device"][series]
-        reached = np.where(device < len(newest), newest[np.minimum(device, len(newest) - 1)], 0) if len(newest) else 0
-        over = reached >= columns["switch"][series]  # the change before this one is over
-        past = series[over]
-        self.past.add(past, columns["switch"][past], columns["width"][past])
-        columns["since"][past] = columns["switch"][past]
-        columns["width"][past] = columns["next_width"][past]
-        both = np.lcm(columns["width"][series], wanted)
-        columns["next_width"][series] = wanted
-        columns["switch"][series] = (np.maximum(reached, 0) // both + 1) * both
-        self._switching = True
-
-    def load_past(self, rows: list[PastWidth]) -> None:
-        """Take over the widths that series had before."""
-        series, until = self.past.load(rows)
-        self.columns["since"][series] = until
-
-    def forget_past(self, over: NDArray[np.int64]) -> None:
-        """Forget widths of times before `over`, shape (devices,), in ms: no sample of them is taken any more."""
-        if len(self.past):
-            device = np.minimum(self.columns["device"], len(over) - 1)
-            self.columns["since"][self.past.forget(over[device])] = -1

@@ -32,7 +32,7 @@ def recover(rooms: Rooms) -> None:
     with fatal("reading journal and state.db", IF_DAMAGED):
         _rebuild(rooms)
         newest = rooms.windows.newest()
-        rooms.rewidened += rooms.names.adopt_widths(newest, rooms.resolution.kept())
+        rooms.rewidened += rooms.names.widths.adopt(newest, rooms.resolution.kept())
         rooms.state.load_places(rooms.names, rooms.journal.last_position)
         for block in rooms.journal.read(_begin(rooms), rooms.journal.last_position):
             step(rooms, _admitted(rooms, block) if isinstance(block, Block) else block)

@@ -128,4 +128,4 @@ def _names(rooms: Rooms, config: EdgeConfig) -> None:
         which = np.isin(rows["series"], anew)
         windows.open.doubt(window_keys(rows["series"][which], rows["start"][which]))
     rooms.resolution.configure(config)
-    rooms.rewidened += names.adopt_widths(windows.newest(), rooms.resolution.kept())
+    rooms.rewidened += names.widths.adopt(windows.newest(), rooms.resolution.kept())

@@ -138,7 +138,7 @@ class State:
         query = "SELECT id, device, metric, labels, width, next_width, switch FROM series"
         names.define_series([_series_row(row) for row in self._db.execute(query)])
         past = self._db.execute("SELECT series, until, width FROM past_widths")
-        names.load_past([PastWidth(*row) for row in past if row[0] < len(names.series)])
+        names.widths.load_past([PastWidth(*row) for row in past if row[0] < len(names.series)])
         self._saved_series, self._saved_devices = len(names.series), len(names.devices)
         return records
 
@@ -158,7 +158,7 @@ class State:
         rows = map(_series_values, names.rows(series))
         self._db.executemany("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         self._saved_series, self._saved_devices = len(names.series), len(names.devices)
-        fresh, gone = names.past.take_changes()
+        fresh, gone = names.widths.past.take_changes()
         self._db.executemany("INSERT OR REPLACE INTO past_widths VALUES (?, ?, ?)", fresh)
         self._db.executemany("DELETE FROM past_widths WHERE series = ? AND until = ?", [row[:2] for row in gone])
 

@@ -12,7 +12,8 @@ from msgspec.structs import astuple
 from edge_aggregator.decode.collected import NUMBERS
 from edge_aggregator.decode.layout import REFUSED
 from edge_aggregator.decode.tables import Shape
-from edge_aggregator.names import OVERFLOW_METRIC, SeriesName
+from edge_aggregator.metric_facts import OVERFLOW_METRIC
+from edge_aggregator.names import SeriesName
 from edge_aggregator.receive.port import Message  # noqa: TC001 - a field of a NamedTuple
 from ingest.contract.batch_wire import TEXT_LIMIT
 from ingest.contract.reasons import SampleRejection

@@ -66,7 +66,7 @@ class BatchMaker:
         entry = ledger.next_entry(net)
         rollups = rollups.rows(self._by_metric(rollups))
         devices, device = self._devices(rollups)
-        kind = self._names.aspects.kind
+        kind = self._names.facts.aspects.kind
         metric_ids, metric = np.unique(self._names.columns["metric"][rollups.series], return_inverse=True)
         metrics = [self._names.metrics[number] for number in metric_ids.tolist()]
         columns: dict[str, NDArray[Any]] = {

@@ -121,7 +121,7 @@ class Resolution:
         wide = np.flatnonzero(may & (width == configured) & (windows >= config.quiet_windows + WARM_WINDOWS))
         wide = wide[:MOST_AT_ONCE] if self._has_room() else wide[:0]
         changed = np.concatenate([narrow, wide])
-        self._names.switch(
+        self._names.widths.switch(
             changed,
             np.where(width[changed] == configured[changed], columns["quiet"][changed], configured[changed]),
             newest,
@@ -139,10 +139,10 @@ class Resolution:
 
     def _switch(self, series: NDArray[np.int64], *, fine: bool, newest: NDArray[np.int64]) -> list[int]:
         configured = self._names.columns["configured"][series]
-        self._names.switch(series, np.full_like(configured, self._fine) if fine else configured, newest)
+        self._names.widths.switch(series, np.full_like(configured, self._fine) if fine else configured, newest)
         if len(self._quiet):
             self._quiet["windows"][series[series < len(self._quiet)]] = 0
         return [int(number) for number in series]
 
     def _has_room(self) -> bool:
-        return len(self._names.past) < MOST
+        return len(self._names.widths.past) < MOST

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from edge_aggregator.names import OVERFLOW_METRIC, SeriesName
+from edge_aggregator.metric_facts import OVERFLOW_METRIC
+from edge_aggregator.names import SeriesName
 from edge_aggregator.rules.alarm import Alarm
 from edge_aggregator.rules.watch import Change, Stage, Watch
 from ingest.contract.events import AlertState, DeviceChange, DeviceState

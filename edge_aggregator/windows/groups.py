@@ -45,7 +45,7 @@ class Groups(NamedTuple):
 def group(samples: Samples, names: Names) -> Groups:
     """Samples, sorted by series, as groups."""
     series, ts, value = samples
-    start, width = names.starts(series, ts)
+    start, width = names.widths.starts(series, ts)
     edge = (series[1:] != series[:-1]) | (start[1:] != start[:-1])
     first = np.flatnonzero(np.append(True, edge)[: len(series)])
     size = np.diff(first, append=len(series))

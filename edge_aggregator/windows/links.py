@@ -67,7 +67,7 @@ def successors(spans: Spans, reach: NDArray[np.int64], found: Near, ground: Grou
     there = (place < len(found.series)) & (found.series[inside] == spans.series)
     there &= found.ts[inside] < spans.end + reach
     series, ts = spans.series[there], found.ts[inside[there]]
-    start, width = ground.names.starts(series, ts)
+    start, width = ground.names.widths.starts(series, ts)
     keys, first = np.unique(window_keys(series, start), return_index=True)
     width = width[first]
     own = np.sort(window_keys(spans.series, spans.start))

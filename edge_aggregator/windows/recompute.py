@@ -111,7 +111,7 @@ def _times(series: NDArray[np.int64], ts: NDArray[np.int64], names: Names) -> ND
 def _among(block: Block, keys: NDArray[np.uint64], names: Names) -> _Found:
     known = block.samples.series < len(names.series)  # a lost block takes names with it
     series, ts, value = block.samples.series[known], block.samples.ts[known], block.samples.value[known]
-    window = find(window_keys(series, names.starts(series, ts)[0]), keys)
+    window = find(window_keys(series, names.widths.starts(series, ts)[0]), keys)
     wanted = window >= 0
     return _Found(window[wanted], ts[wanted], value[wanted], np.full(int(wanted.sum()), block.position, np.int64))
 

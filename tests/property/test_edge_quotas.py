@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_aggregator.names import OVERFLOW_METRIC
+from edge_aggregator.metric_facts import OVERFLOW_METRIC
 from edge_aggregator.quotas.config import QuotaConfig
 from edge_aggregator.quotas.rates import Rates, Shares, surplus
 from tests.edge_bench import T0, Bench, Sample, check_ledger, edge_config, final_rollups, message

@@ -68,7 +68,7 @@ class Gateway(Bench):
         names = self.rooms.names
         series = [number for number, name in enumerate(names.series) if name.metric in widths]
         wanted = np.array([widths[names.series[number].metric] for number in series], np.int64)
-        names.switch(np.array(series, np.int64), wanted, self.rooms.windows.newest())
+        names.widths.switch(np.array(series, np.int64), wanted, self.rooms.windows.newest())
         self.rooms.rewidened += series
 
 
@@ -146,13 +146,13 @@ def test_widths_are_forgotten_with_the_samples_that_nobody_takes_any_more(tmp_pa
         bench.take([message(Sample("a", "m", at, 1.0))], at)
         bench.widen({"m": WIDTHS[step % 3]})
         bench.flush(at)
-    assert 2 <= len(bench.rooms.names.past) <= 6
+    assert 2 <= len(bench.rooms.names.widths.past) <= 6
     bench.take([message(Sample("a", "m", T0 + 5, 9.0)), message(Sample("a", "m", T0 + 760_001, 9.0))], T0 + 800_000)
     bench.flush(T0 + 800_000)
     assert bench.rooms.ledger.totals.rejected == {"too_old": 1}
     assert final_rollups(bench.batches())[Window("a", "m", T0 + 760_000, 5000)].count == 2
     bench.restart()
-    assert 2 <= len(bench.rooms.names.past) <= 6
+    assert 2 <= len(bench.rooms.names.widths.past) <= 6
     bench.close()
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import pytest
 
-from edge_aggregator.names import OVERFLOW_METRIC, SeriesName
+from edge_aggregator.metric_facts import OVERFLOW_METRIC
+from edge_aggregator.names import SeriesName
 from edge_aggregator.quotas.config import QuotaConfig
 from edge_aggregator.status import status
 from tests.edge_bench import T0, Bench, Window, check_ledger, edge_config, final_rollups, telemetry
