@@ -29,6 +29,7 @@ from tests.gate_world import T0, TENANT, Fleet
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+FIRING, RESOLVED, PENDING = AlertState.FIRING, AlertState.RESOLVED, AlertState.PENDING
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 

@@ -1,129 +1,36 @@
-"""The API over HTTP on the embedded log and store: who is let in, what is answered, what errors look like."""
+"""The API over HTTP: who is let in, what errors look like, how answers are paged, described, compressed and encrypted."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import msgspec
-import numpy as np
 import pytest
 
 from dashboards.api.app import HANDLED
 from dashboards.api.config import ApiConfigError, Scope, TokenConfig
-from ingest.contract.batch import Origin
-from ingest.contract.events import AlertState, DeviceState, Outcome, RolloutPlan
-from ingest.contract.records import TRACE_HEADER, Outgoing
-from ingest.contract.topics import DEVICES, PLANS
-from ingest.runtime.store.port import StoreUnavailableError
 from tests.api_centre import (
     NOW,
     Centre,
-    Gateway,
-    account_record,
-    alert_record,
-    anomaly_record,
     new_token,
-    plan_body,
     plan_record,
-    rollback_record,
     running,
     until,
-    verdict_record,
 )
+from tests.api_filled import NORTH, SOUTH
 from tests.mqtt_tls import certificates
-from tests.rollup_batches import T0, Row, all_rows, make_batch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-NORTH, SOUTH = Gateway("acme", "north"), Gateway("other", "south")
 
 
 @pytest.fixture
 async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
     async with running(Centre(tmp_path, [NORTH, SOUTH])) as started:
         yield started
-
-
-async def fill(centre: Centre) -> None:
-    now = centre.clock.now_ms()
-    await centre.put(
-        NORTH.device("pump-1"),
-        NORTH.device("pump-2", state=DeviceState.SILENT, firmware="2.3.0"),
-        NORTH.heartbeat(now),
-        SOUTH.device("secret-device"),
-        plan_record(),
-        verdict_record(outcome=Outcome.FAIL, log10_e=1.7, e_value=50.1),
-        rollback_record(),
-        plan_record("theirs", tenant="other"),
-        alert_record(),
-        alert_record("f2", tenant="other"),
-        alert_record("f3", state=AlertState.RESOLVED),
-        anomaly_record(),
-        anomaly_record("secret-device", tenant="other"),
-        account_record(),
-        account_record(tenant="other", site="south"),
-    )
-    await centre.eventually("/v1/ledger", lambda answer: answer["data"]["accounts"])
-    await centre.eventually("/v1/ledger", lambda answer: answer["data"]["accounts"], "other")
-    await centre.eventually("/v1/anomalies", lambda answer: answer["data"])
-    await centre.eventually("/v1/alerts?state=resolved", lambda answer: answer["data"])
-    await centre.eventually("/v1/rollouts/fw-2.3.0", lambda answer: "rollback" in answer["data"])
-
-
-async def test_what_the_topics_say_is_answered(centre: Centre) -> None:
-    await fill(centre)
-    async with centre.client() as client:
-
-        async def get(path: str) -> Any:
-            answer = await client.get(path)
-            assert answer.status_code == 200, answer.text
-            return answer.json()["data"]
-
-        gate = await get("/v1/gates/fw-2.3.0")
-        assert (gate["verdict"], gate["e_value"], gate["log10_e"]) == ("fail", 50.1, 1.7)
-        assert gate["evidence_url"] == f"{centre.api.address}/#rollout=fw-2.3.0"
-        assert [item["rollout"] for item in await get("/v1/rollouts")] == ["fw-2.3.0"]
-        rollout = await get("/v1/rollouts/fw-2.3.0")
-        assert rollout["path"] == [{"at": NOW, "log10_e": 1.7}]
-        assert rollout["rollback"]["counts"]["commanded"] == 3
-        assert rollout["rollback"]["unreachable"] == ["north/c"]
-        assert [d["device"] for d in await get("/v1/devices?state=silent&firmware=2.3.0")] == ["pump-2"]
-        assert (await get("/v1/devices/north/pump-1"))["firmware"] == "2.2.0"
-        assert (await get("/v1/fleet"))["states"] == {"online": 1, "silent": 1}
-        (site,) = await get("/v1/sites")
-        assert (site["site"], site["state"], site["devices"]) == ("north", "live", 2)
-        assert [a["fingerprint"] for a in await get("/v1/alerts")] == ["f1", "f3"]
-        assert [a["fingerprint"] for a in await get("/v1/alerts?state=firing")] == ["f1"]
-        assert [a["device"] for a in await get("/v1/anomalies?site=north")] == ["pump-1"]
-        assert (await get("/v1/ledger"))["totals"]["balanced"] is True
-
-
-async def test_a_tenant_sees_nothing_of_another(centre: Centre) -> None:
-    await fill(centre)
-    paths = [path for handler in HANDLED for path in handler.paths if "GET" in handler.http_methods and "{" not in path]
-    paths += [
-        "/v1/gates/theirs",
-        "/v1/rollouts/theirs",
-        "/v1/devices/south/secret-device",
-        "/v1/series?device=secret-device",
-    ]
-    async with centre.client() as client:
-        for path in (p for p in paths if p.startswith("/v1") and p != "/v1/events"):
-            answer = await client.get(path)
-            for theirs in ("secret-device", "gw-south", '"f2"', '"other"'):
-                if theirs not in path:
-                    assert theirs not in answer.text.replace(f'"{path}"', ""), path
-        for path in ("/v1/gates/theirs", "/v1/rollouts/theirs", "/v1/devices/south/secret-device"):
-            assert (await client.get(path)).status_code == 404
-        query = await client.get("/api/v1/query", params={"query": "tidegate_gate_pass"})
-        assert [s["metric"]["rollout"] for s in query.json()["data"]["result"]] == ["fw-2.3.0"]
-        assert (await client.post("/v1/rollouts/theirs/end")).status_code == 404
 
 
 def guarded_paths() -> list[tuple[str, str, str]]:
@@ -219,203 +126,6 @@ async def test_every_error_is_a_problem_and_carries_the_security_headers(centre:
     assert cases[5][1].json()["errors"][0]["path"] == "state"
 
 
-async def test_a_rollout_is_created_once_and_ended(centre: Centre) -> None:
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    async with centre.client(headers={"traceparent": trace}) as client:
-        created = await client.post("/v1/rollouts", json=plan_body("fw-9", tenant="acme"))
-        assert (created.status_code, created.headers["location"]) == (201, "/v1/rollouts/fw-9")
-        assert created.json()["data"]["created_by"] == "acme-all"
-        waiting = (await client.get("/v1/gates/fw-9")).json()["data"]
-        assert (waiting["verdict"], waiting["at"]) == ("inconclusive", created.json()["data"]["created"])
-        again = await client.post("/v1/rollouts", json=plan_body("fw-9"))
-        assert (again.status_code, again.json()) == (200, created.json())
-        other = await client.post("/v1/rollouts", json=plan_body("fw-9", alpha=0.01))
-        assert (other.status_code, other.json()["type"]) == (409, "urn:tidegate:problem:rollout-exists")
-        for _ in range(2):
-            ended = await client.post("/v1/rollouts/fw-9/end")
-            assert (ended.status_code, ended.json()["data"]["state"]) == (200, "ended")
-        assert (await client.post("/v1/rollouts/unknown/end")).status_code == 404
-    async with centre.client("other") as client:
-        taken = await client.post("/v1/rollouts", json=plan_body("fw-9"))
-        assert taken.status_code == 409
-        assert "acme" not in taken.text
-    kept = (await centre.log.read_compacted(PLANS))[b"fw-9"]
-    assert (kept.header(TRACE_HEADER) or b"").decode().split("-")[1] == trace.split("-")[1]
-    assert msgspec.json.decode(kept.value or b"", type=RolloutPlan).state == "ended"
-
-
-async def test_concurrent_creations_lead_to_one_plan(centre: Centre) -> None:
-    async with centre.client() as client:
-        bodies = [plan_body("race", seed=seed) for seed in range(8)]
-        answers = await asyncio.gather(*(client.post("/v1/rollouts", json=body) for body in bodies))
-    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
-
-
-async def test_prometheus_clients_are_answered_in_their_format(centre: Centre) -> None:
-    await fill(centre)
-    async with centre.client() as client:
-        probe = await client.get("/api/v1/query", params={"query": "vector(1)"})
-        assert probe.json()["data"]["result"][0]["value"][1] == "1"
-        now = centre.clock.now_ms() / 1000
-        form = {"query": 'tidegate_gate_fail{rollout="fw-2.3.0"}', "time": str(now)}
-        posted = await client.post("/api/v1/query", data=form)
-        assert posted.json() == {
-            "status": "success",
-            "data": {
-                "resultType": "vector",
-                "result": [
-                    {"metric": {"__name__": "tidegate_gate_fail", "rollout": "fw-2.3.0"}, "value": [now, "1"]},
-                ],
-            },
-        }
-        for bad in (
-            {"query": "sum(x)"},
-            {"query": "vector(1)", "time": "12"},
-            {"query": "vector(1)", "time": "soon"},
-            {},
-        ):
-            answer = await client.get("/api/v1/query", params=bad)
-            assert (answer.status_code, answer.json()["errorType"]) == (400, "bad_data")
-
-
-@pytest.mark.parametrize(
-    ("outcome", "confirm", "rollback"),
-    [(Outcome.PASS, 200, 403), (Outcome.FAIL, 403, 200), (Outcome.INCONCLUSIVE, 403, 403)],
-)
-async def test_flagger_opens_holds_and_rolls_back(
-    centre: Centre, outcome: Outcome, confirm: int, rollback: int
-) -> None:
-    await centre.put(plan_record(), verdict_record(outcome=outcome))
-    await centre.eventually("/v1/gates/fw-2.3.0", lambda answer: answer["data"]["reason"] == "because")
-    hook = {"name": "fw-2.3.0", "namespace": "prod", "phase": "Progressing", "checksum": "1", "metadata": {}}
-    named = hook | {"name": "canary", "metadata": {"rollout": "fw-2.3.0"}}
-    # Flagger sends no headers of one's own: credentials stand in the webhook's URL.
-    async with centre.client(None, auth=("flagger", centre.tokens["acme"].token)) as client:
-        for body in (hook, named):
-            assert (await client.post("/flagger/confirm", json=body)).status_code == confirm
-            answer = await client.post("/flagger/rollback", json=body)
-            assert (answer.status_code, answer.json().get("reason", "because")) == (rollback, "because")
-        event = hook | {"metadata": {"eventMessage": "advanced", "eventType": "Normal", "timestamp": "1"}}
-        assert (await client.post("/flagger/event", json=event)).status_code == 200
-        unknown = await client.post("/flagger/rollback", json=hook | {"name": "unknown"})
-        assert unknown.status_code == 403, "who is unknown is held, never rolled back"
-
-
-@pytest.mark.parametrize(("outcome", "score"), [(Outcome.PASS, 100), (Outcome.FAIL, 0), (Outcome.INCONCLUSIVE, 85)])
-async def test_who_asks_kayenta_is_answered_by_the_gate(centre: Centre, outcome: Outcome, score: float) -> None:
-    await centre.put(plan_record(), verdict_record(outcome=outcome))
-    await centre.eventually("/v1/gates/fw-2.3.0", lambda answer: answer["data"]["reason"] == "because")
-    async with centre.client() as client:
-        query = {"application": "a", "configurationAccountName": "c"}
-        configs = (await client.get("/canaryConfig", params=query)).json()
-        assert configs == [{"id": "fw-2.3.0", "name": "fw-2.3.0"}]
-        asked = {
-            "scopes": {"default": {"controlScope": {}, "experimentScope": {}}},
-            "thresholds": {"pass": 95, "marginal": 75},
-        }
-        started = await client.post("/canary/fw-2.3.0", json=asked, params=query)
-        answer = (await client.get(f"/canary/{started.json()['canaryExecutionId']}")).json()
-        assert answer["complete"] is True
-        assert answer["result"]["judgeResult"]["score"]["score"] == score
-        assert (await client.post("/canary/strange", json=asked)).status_code == 404
-        assert (await client.get("/canary/fw-2.3.0")).status_code == 400
-
-
-async def test_kayentas_remote_judge_is_answered(centre: Centre) -> None:
-    pair = {"name": "errors", "id": "1", "tags": None, "values": {"control": [0, 0, None, "NaN"], "experiment": [0, 0]}}
-    async with centre.client() as client:
-        answer = await client.post("/judge", json={"canaryConfig": {"metrics": None}, "metricSetPairList": [pair]})
-        assert answer.status_code == 200
-        assert answer.json()["results"][0]["classification"] == "Pass"
-        bad = await client.post("/judge", content=b'{"metricSetPairList": 3}')
-        assert bad.json()["type"].endswith("bad-analysis")
-
-
-async def test_a_long_poll_is_answered_as_soon_as_the_gate_has_decided(centre: Centre) -> None:
-    await centre.put(plan_record(), verdict_record(outcome=Outcome.INCONCLUSIVE))
-    await centre.eventually("/v1/gates/fw-2.3.0", lambda answer: answer["data"]["reason"] == "because")
-    async with centre.client() as client:
-        at_once = await client.get("/v1/gates/fw-2.3.0", params={"wait": 0.05})
-        assert at_once.json()["data"]["verdict"] == "inconclusive"
-        waiting = asyncio.create_task(client.get("/v1/gates/fw-2.3.0", params={"wait": 60}, timeout=90))
-        await asyncio.sleep(0.05)
-        await centre.put(verdict_record(outcome=Outcome.PASS, at=NOW + 1))
-        assert (await waiting).json()["data"]["verdict"] == "pass"
-        assert (await client.get("/v1/gates/fw-2.3.0", params={"wait": 61})).status_code == 400
-        assert (await client.get("/v1/gates/unknown", params={"wait": 1})).status_code == 404
-
-
-async def test_people_pause_resume_and_approve_with_a_reason(centre: Centre) -> None:
-    await centre.put(plan_record(), verdict_record(outcome=Outcome.INCONCLUSIVE))
-    await centre.eventually("/v1/gates/fw-2.3.0", lambda answer: answer["data"]["reason"] == "because")
-    base = "/v1/rollouts/fw-2.3.0"
-    async with centre.client() as client:
-        paused = await client.post(f"{base}/pause", json={"reason": "holiday"})
-        assert paused.json()["data"]["state"] == "paused"
-        assert (await client.get(base)).json()["data"]["reason"] == "acme-all: holiday"
-        assert (await client.post(f"{base}/resume", json={"reason": "back"})).json()["data"]["state"] == "running"
-        assert (await client.post(f"{base}/pause", json={"reason": " "})).status_code == 400
-        assert (await client.post(f"{base}/pause")).status_code == 400
-        assert (await client.post("/v1/rollouts/unknown/pause", json={"reason": "x"})).status_code == 404
-        early = await client.post(f"{base}/approve", json={"reason": "x"})
-        assert (early.status_code, early.json()["type"]) == (409, "urn:tidegate:problem:nothing-to-approve")
-        await centre.put(verdict_record(outcome=Outcome.FAIL, at=NOW + 1))
-        await centre.eventually("/v1/gates/fw-2.3.0", lambda answer: answer["data"]["verdict"] == "fail")
-        for _ in range(2):
-            assert (await client.post(f"{base}/approve", json={"reason": "seen"})).status_code == 200
-        approvals = (await client.get(base)).json()["data"]["approvals"]
-        assert [(one["by"], one["reason"]) for one in approvals] == [("acme-all", "seen")]
-        assert (await client.post("/v1/rollouts", json=plan_body())).status_code == 200
-        await client.post(f"{base}/end")
-        assert (await client.post(f"{base}/resume", json={"reason": "x"})).status_code == 409
-
-
-async def test_series_come_from_the_store_of_ones_own_tenant(centre: Centre) -> None:
-    rows = [Row("pump-1", "heap", start=T0 + index * 10_000, values=(float(index), 2.0)) for index in range(5)]
-    for tenant in ("acme", "other"):
-        batch = make_batch(rows, origin=Origin(tenant, "north", "gw", "b1"))
-        await centre.store.write(batch, all_rows(batch)[: 5 if tenant == "acme" else 1])
-    async with centre.client() as client:
-        answer = (await client.get("/v1/series?device=pump-1&metric=heap&limit=3")).json()["data"]
-        assert answer["truncated"] is True
-        (series,) = answer["series"]
-        assert series["start"] == [T0 + index * 10_000 for index in (2, 3, 4)]
-        assert np.allclose(series["mean"], [2.0, 2.5, 3.0])
-    async with centre.client("other") as client:
-        (series,) = (await client.get("/v1/series?metric=heap")).json()["data"]["series"]
-        assert series["start"] == [T0]
-
-
-async def test_a_store_that_is_away_is_a_problem_to_retry(centre: Centre) -> None:
-    async def away(*_: Any) -> None:
-        raise StoreUnavailableError("host store-7 refuses")
-
-    centre.store.read = away  # type: ignore[method-assign]
-    async with centre.client() as client:
-        answer = await client.get("/v1/series?device=x")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
-    assert "store-7" not in answer.text
-
-
-async def test_only_signed_events_of_known_gateways_are_believed(centre: Centre) -> None:
-    stranger, liar = Gateway("acme", "north"), Gateway("acme", "north")
-    liar._key = SOUTH._key
-    unsigned = NORTH.device("unsigned")
-    await centre.put(
-        Outgoing(DEVICES, unsigned.key, unsigned.value, unsigned.headers[:-2]),
-        stranger.device("stranger"),
-        liar.device("liar"),  # signed by the other tenant's gateway, for our site
-        Outgoing(DEVICES, b"north/garbage", b"garbage"),
-        NORTH.device("honest"),
-    )
-    devices = await centre.eventually("/v1/devices", lambda answer: answer["data"])
-    assert [device["device"] for device in devices["data"]] == ["honest"]
-    async with centre.client() as client:
-        metrics = (await client.get("/metrics")).text
-    for reason in ("no_signature", "unknown_gateway", "foreign_origin"):
-        assert f'records_total{{outcome="{reason}",topic="fleet.devices.v1"}}' in metrics
-
-
 async def test_pages_follow_one_another(centre: Centre) -> None:
     await centre.put(*(NORTH.device(f"pump-{index:02d}") for index in range(25)))
     await centre.eventually("/v1/fleet", lambda answer: answer["data"]["devices"] == 25)
@@ -503,21 +213,3 @@ async def test_the_page_is_served_whole_and_strict(centre: Centre) -> None:
             "/console/../api/app.py",
         ):
             assert (await client.get(path)).status_code == 404
-
-
-async def test_a_restart_reads_everything_again_and_says_when_it_has(centre: Centre) -> None:
-    await fill(centre)
-    again = Centre.__new__(Centre)
-    again.__dict__ |= centre.__dict__
-    again.api = again.build()
-    run = asyncio.create_task(again.api.run())
-    await again.api.started.wait()
-    async with again.client() as client:
-
-        async def ready() -> bool:
-            return (await client.get("/readyz")).status_code == 200
-
-        await until(ready, "readiness")
-        assert (await client.get("/v1/gates/fw-2.3.0")).json()["data"]["verdict"] == "fail"
-    again.api.drain()
-    await asyncio.wait_for(run, 20)

@@ -1,4 +1,4 @@
-"""From events of the fleet to alerts: what fires, what ends it, and what says nothing."""
+"""Which alerts begin and end, by what devices, detectors and the registry say; a restart at any moment changes nothing."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ from hypothesis import strategies as st
 
 from analytics.alerts import rules
 from analytics.alerts.config import RuleConfig
-from analytics.alerts.sites import BACKLOG
 from ingest.contract.events import (
     AlertEvent,
-    AlertState,
     AnomalyStatus,
-    Outcome,
-    PlanState,
-    RollbackPhase,
 )
 from ingest.contract.records import Outgoing
-from ingest.contract.topics import ACCOUNTS, ANOMALIES, DEVICES
+from ingest.contract.topics import ANOMALIES, DEVICES
 from ingest.runtime.gateways import GatewayConfig, Gateways
 from tests.alert_world import (
+    FIRING,
+    RESOLVED,
     T0,
     TRACE,
     Fleet,
@@ -32,14 +29,10 @@ from tests.alert_world import (
     Watched,
     account,
     anomaly,
-    rollback,
     states,
     taken,
     verdict,
 )
-from tests.gate_world import plan_of, plan_record
-
-FIRING, RESOLVED, PENDING = AlertState.FIRING, AlertState.RESOLVED, AlertState.PENDING
 
 
 @pytest.fixture
@@ -148,117 +141,6 @@ def test_alerts_that_come_and_go_in_one_step_are_told_apart(fleet: Fleet) -> Non
     assert len({change.idempotency_key() for change in changes}) == 6
 
 
-def test_a_dark_site_is_one_alert_whatever_the_number_of_its_devices(fleet: Fleet, gateway: Gateway) -> None:
-    watched = Watched(fleet, site_dark_s=5.0)
-    watched.feed(*fleet.everyone(T0), gateway.beat(T0), Gateway(fleet, "south").beat(T0))
-    for _ in range(20):
-        assert not watched.wait(1)
-        watched.feed(gateway.beat(watched.now), Gateway(fleet, "south").beat(watched.now))
-    for _ in range(20):
-        watched.wait(1)
-        watched.feed(gateway.beat(watched.now))
-    (dark,) = watched.said
-    assert (dark.name, dark.state, dark.severity) == (rules.SITE_DARK, FIRING, "critical")
-    assert dark.labels == {"site": "south", "gateway": "gw-south"}
-    assert dark.numbers["silent_for_s"] == pytest.approx(5.2)
-    (heard,) = watched.feed(Gateway(fleet, "south").beat(watched.now))
-    assert (heard.state, heard.fingerprint) == (RESOLVED, dark.fingerprint)
-
-
-def test_a_site_is_not_dark_because_this_process_was_away(fleet: Fleet, gateway: Gateway) -> None:
-    watched = Watched(fleet, site_dark_s=5.0)
-    watched.feed(gateway.beat(T0))
-    watched.absent(3600)  # the log was away, or the process stood still
-    assert not watched.wait(4)
-    watched.restart()
-    watched.absent(3600)
-    assert not watched.wait(4)
-    assert states(watched.wait(4)) == [(rules.SITE_DARK, FIRING)]
-
-
-def test_a_dark_site_stays_dark_over_a_restart_until_it_is_heard(fleet: Fleet, gateway: Gateway) -> None:
-    watched = Watched(fleet, site_dark_s=5.0)
-    watched.feed(gateway.beat(T0))
-    watched.wait(6)
-    assert len(watched.said) == 1
-    watched.restart()
-    watched.absent(60)
-    assert not watched.wait(10)
-    assert states(watched.feed(gateway.beat(watched.now))) == [(rules.SITE_DARK, RESOLVED)]
-
-
-def test_nobody_is_dark_while_a_backlog_is_read(fleet: Fleet, gateway: Gateway) -> None:
-    watched = Watched(fleet, site_dark_s=5.0)
-    watched.feed(gateway.beat(T0))
-    backlog = [anomaly("north-01", T0 + n, AnomalyStatus.LEFT) for n in range(BACKLOG)]
-    for _ in range(10):
-        watched.now += 1000
-        assert not watched.feed(*backlog)
-    assert len(watched.wait(6)) == 1
-
-
-def test_a_clock_that_is_set_back_makes_nobody_dark_and_hides_nobody(fleet: Fleet, gateway: Gateway) -> None:
-    watched = Watched(fleet, site_dark_s=5.0)
-    watched.feed(gateway.beat(T0))
-    watched.now -= 3_600_000
-    assert not watched.wait(4)
-    assert len(watched.wait(3)) == 1
-
-
-def test_a_failed_rollout_alerts_until_its_rollback_is_complete(fleet: Fleet) -> None:
-    watched = Watched(fleet)
-    assert not watched.feed(verdict(Outcome.INCONCLUSIVE))
-    (fired,) = watched.feed(verdict())
-    assert (fired.name, fired.state, fired.labels) == (rules.ROLLOUT_FAILED, FIRING, {"rollout": "fw-2.3"})
-    assert fired.annotations["summary"] == "rollout fw-2.3 does harm: crash: 9 of 9 first events are canaries'"
-    assert not watched.feed(rollback(RollbackPhase.COMMANDED))
-    assert states(watched.feed(rollback(RollbackPhase.COMPLETE))) == [(rules.ROLLOUT_FAILED, RESOLVED)]
-    assert not watched.feed(verdict(), rollback(RollbackPhase.COMPLETE), verdict())
-
-
-def test_a_failed_rollout_that_its_owner_ends_alarms_nobody_any_more(fleet: Fleet) -> None:
-    watched = Watched(fleet)
-    watched.feed(plan_record(plan_of()), verdict())
-    ended = plan_record(plan_of(state=PlanState.ENDED))
-    assert states(watched.feed(ended)) == [(rules.ROLLOUT_FAILED, RESOLVED)]
-    assert not watched.feed(verdict(), ended)
-
-
-def test_a_rollback_that_is_read_before_its_verdict_hides_no_failure(fleet: Fleet) -> None:
-    watched = Watched(fleet)
-    assert not watched.feed(rollback(RollbackPhase.COMPLETE))
-    assert [state for _, state in states(watched.feed(verdict()))] == [FIRING, RESOLVED]
-    assert not watched.feed(verdict())
-
-
-def test_another_rollout_of_the_same_name_may_fail_again(fleet: Fleet) -> None:
-    watched = Watched(fleet)
-    watched.feed(verdict(), rollback(RollbackPhase.COMPLETE))
-    assert len(watched.feed(verdict(since=T0 + 1))) == 1
-    watched.feed(plan_record(plan_of(rollout="b", state=PlanState.ENDED)), plan_record(plan_of(rollout="b")))
-    assert len(watched.feed(verdict(rollout="b"))) == 1
-
-
-def test_a_breach_must_last_before_it_alerts(fleet: Fleet) -> None:
-    watched = Watched(fleet)
-    assert [state for _, state in states(watched.feed(account("gap")))] == [PENDING]
-    assert not watched.wait(59)
-    (change,) = watched.feed(account("balanced"))  # the missing batch was late
-    assert (change.state, change.reason, change.starts_at) == (RESOLVED, "ceased", 0)
-    watched.feed(account("unbalanced"))
-    assert states(watched.wait(61)) == [(rules.LEDGER_BREACH, FIRING)]
-    assert states(watched.feed(account("balanced"))) == [(rules.LEDGER_BREACH, RESOLVED)]
-
-
-def test_an_account_that_the_door_gave_up_alarms_nobody_any_more(fleet: Fleet) -> None:
-    watched = Watched(fleet, ledger_breach=RuleConfig())
-    breach = account("gap")
-    assert len(watched.feed(breach, account("gap", boot="boot-2"))) == 2
-    (resolved,) = watched.feed(Outgoing(ACCOUNTS, breach.key, None))
-    assert (resolved.state, resolved.labels["boot"]) == (RESOLVED, "boot-1")
-    assert not watched.feed(Outgoing(ACCOUNTS, b"no/key", None))
-
-
 def test_what_no_gateway_signed_is_passed_over_and_counted(fleet: Fleet, gateway: Gateway) -> None:
     watched = Watched(fleet)
     good = gateway.silent("north-01", T0)
@@ -344,6 +226,8 @@ moves = st.lists(
     ),
     max_size=25,
 )
+
+
 durations = st.sampled_from([0.0, 1.0, 5.0])
 
 
