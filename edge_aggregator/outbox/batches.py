@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from edge_aggregator.by_device import NOBODY, by_device
+from edge_aggregator.outbox.fitting import MOST_BYTES, Tables, batch, fitting
 from edge_aggregator.windows.rollups import Rollups, no_rollups
 from ingest.contract.batch import DeviceRow, MetricRow, Origin, RollupBatch
 from ingest.contract.batch_wire import encode_batch
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from edge_aggregator.devices.registry import Registry
     from edge_aggregator.ledger import Ledger
     from edge_aggregator.names import Names
+    from ingest.contract.ledger import LedgerEntry
 
-MOST_ROWS = 10_000
-MOST_BYTES = 900_000
 _MOST_VERSIONS = 16
 
 
@@ -42,29 +42,28 @@ class BatchMaker:
 
     def make(self, rollups: Rollups, ledger: Ledger, now: int) -> Iterator[Batch]:
         """Batches of all rows in their order; with each one the ledger moves on by an entry."""
-        for first in range(0, len(rollups.series), MOST_ROWS):
-            yield from self._split(rollups.rows(slice(first, first + MOST_ROWS)), ledger, now)
+
+        def batch_of(part: Rollups, _: bool) -> RollupBatch:  # noqa: FBT001 - the shape that `fitting` asks for
+            return self._batch(part, ledger.next_entry(self._net(part)), now)
+
+        for part, made, value in fitting(rollups, batch_of, most_bytes=self._most_bytes):
+            ledger.enter(made.ledger, self._net(part))
+            yield Batch(made.seq, value, part)
 
     def account(self, ledger: Ledger, now: int) -> Batch:
         """A batch without rows: it tells the centre how the account stands."""
-        batch = self._batch(no_rollups(), ledger, now, NOBODY)
-        ledger.enter(batch.ledger)
-        return Batch(batch.seq, encode_batch(batch))
+        made = self._batch(no_rollups(), ledger.next_entry(NOBODY), now)
+        ledger.enter(made.ledger)
+        return Batch(made.seq, encode_batch(made))
 
-    def _split(self, rollups: Rollups, ledger: Ledger, now: int) -> Iterator[Batch]:
-        net = by_device(self._names.columns["device"][rollups.series], rollups.net)
-        batch = self._batch(rollups, ledger, now, net)
-        rows, value = len(rollups.series), encode_batch(batch)
-        if rows > 1 and len(value) > self._most_bytes:
-            yield from self._split(rollups.rows(slice(0, rows // 2)), ledger, now)
-            yield from self._split(rollups.rows(slice(rows // 2, rows)), ledger, now)
-        else:
-            ledger.enter(batch.ledger, net)
-            yield Batch(batch.seq, value, rollups)
+    def _net(self, rollups: Rollups) -> ByDevice:
+        return by_device(self._names.columns["device"][rollups.series], rollups.net)
 
-    def _batch(self, rollups: Rollups, ledger: Ledger, now: int, net: ByDevice) -> RollupBatch:
-        entry = ledger.next_entry(net)
+    def _batch(self, rollups: Rollups, entry: LedgerEntry, now: int) -> RollupBatch:
         rollups = rollups.rows(self._by_metric(rollups))
+        return batch(self._origin, now, entry, self._tables(rollups), rollups.details)
+
+    def _tables(self, rollups: Rollups) -> Tables:
         devices, device = self._devices(rollups)
         kind = self._names.facts.aspects.kind
         metric_ids, metric = np.unique(self._names.columns["metric"][rollups.series], return_inverse=True)
@@ -82,16 +81,10 @@ class BatchMaker:
             "last": rollups.last,
             "revision": rollups.revision,
         }
-        return RollupBatch(
-            origin=self._origin,
-            seq=entry.seq,
-            created=now,
-            historical=False,
-            devices=devices,
-            metrics=[MetricRow(name.metric, kind=kind(name.metric), labels=name.labels) for name in metrics],
-            columns=columns,
-            details=rollups.details,
-            ledger=entry,
+        return (
+            devices,
+            [MetricRow(name.metric, kind=kind(name.metric), labels=name.labels) for name in metrics],
+            columns,
         )
 
     def _by_metric(self, rollups: Rollups) -> NDArray[np.int64]:

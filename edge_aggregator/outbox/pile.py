@@ -50,10 +50,10 @@ class Pile(NamedTuple):
         ends: NDArray[np.int64] = self.columns["start"] + self.columns["width"].astype(np.int64)
         return ends
 
-    def rows(self, which: NDArray[np.int64]) -> Pile:
+    def rows(self, which: NDArray[np.int64] | slice) -> Pile:
         """Some of the rows, each once, in this order."""
         place = np.full(self.size, -1, np.int64)
-        place[which] = np.arange(len(which))
+        place[which] = np.arange(len(self.net[which]))
         columns = {name: column[which] for name, column in self.columns.items()}
         return self._replace(columns=columns, details=self.details.moved(place), net=self.net[which])
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from edge_aggregator.outbox.batches import MOST_BYTES, MOST_ROWS, Batch
-from ingest.contract.batch import RollupBatch
-from ingest.contract.batch_wire import encode_batch
+from edge_aggregator.outbox.batches import Batch
+from edge_aggregator.outbox.fitting import MOST_BYTES, MOST_ROWS, batch, fitting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge_aggregator.ledger import Ledger
     from edge_aggregator.outbox.pile import Pile
-    from ingest.contract.batch import Origin
+    from ingest.contract.batch import Origin, RollupBatch
     from ingest.contract.ledger import Spans
 
 
@@ -34,32 +31,12 @@ class Rewriter:
 
     def write(self, rows: Pile, ledger: Ledger, now: int, replaces: Spans = ()) -> Iterator[Rewritten]:
         """Batches of all rows, sorted; the first one names what they replace. Each is an entry of the ledger."""
-        rows = rows.sorted()
-        for first in range(0, rows.size, self._most_rows):
-            part = rows.rows(np.arange(first, min(first + self._most_rows, rows.size)))
-            yield from self._split(part, ledger, now, replaces if first == 0 else ())
 
-    def _split(self, rows: Pile, ledger: Ledger, now: int, replaces: Spans) -> Iterator[Rewritten]:
-        batch = self._batch(rows, ledger, now, replaces)
-        value, half = encode_batch(batch), rows.size // 2
-        if half and len(value) > self._most_bytes:
-            yield from self._split(rows.rows(np.arange(half)), ledger, now, replaces)
-            yield from self._split(rows.rows(np.arange(half, rows.size)), ledger, now, ())
-        else:
-            ledger.enter(batch.ledger)
-            yield Rewritten(Batch(batch.seq, value), rows)
+        def batch_of(part: Pile, first: bool) -> RollupBatch:  # noqa: FBT001 - the shape that `fitting` asks for
+            entry = ledger.next_entry(carried=int(part.net.sum()), replaces=replaces if first else ())
+            return batch(self._origin, now, entry, part.tables(), part.details)
 
-    def _batch(self, rows: Pile, ledger: Ledger, now: int, replaces: Spans) -> RollupBatch:
-        entry = ledger.next_entry(carried=int(rows.net.sum()), replaces=replaces)
-        devices, metrics, columns = rows.tables()
-        return RollupBatch(
-            origin=self._origin,
-            seq=entry.seq,
-            created=now,
-            historical=False,
-            devices=devices,
-            metrics=metrics,
-            columns=columns,
-            details=rows.details,
-            ledger=entry,
-        )
+        found = fitting(rows.sorted(), batch_of, most_rows=self._most_rows, most_bytes=self._most_bytes)
+        for part, made, value in found:
+            ledger.enter(made.ledger)
+            yield Rewritten(Batch(made.seq, value), part)

@@ -37,6 +37,11 @@ class Rollups(NamedTuple):
     net: NDArray[np.int64]
     details: Details = NO_DETAILS
 
+    @property
+    def size(self) -> int:
+        """How many windows there are."""
+        return len(self.series)
+
     def columns(self) -> list[NDArray[Any]]:
         """All columns, in the order above."""
         return list(self[:-1])
