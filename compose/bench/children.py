@@ -14,6 +14,7 @@ import msgspec
 import psutil
 
 from compose.bench.feed import FeedPlan
+from compose.bench.leaving import leave
 from compose.bench.load import BenchFailedError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from compose.bench.load import Load, Stand
 
 _READY_S = 60.0
-_LEAVE_S = 15.0
 _LINE_BYTES = 1024 * 1024
 
 
@@ -73,14 +73,7 @@ async def running(contestant: Contestant, place: Place, load: Load, stand: Stand
         told = (place.folder / "output").read_text(errors="replace")[-2000:]
         raise BenchFailedError(f"{contestant.name}: {error or 'no answer in time'}; it said:\n{told}") from error
     finally:
-        if process.returncode is None:
-            process.terminate()
-        try:
-            async with asyncio.timeout(_LEAVE_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await leave(process)
 
 
 async def line_of(feeder: Process, patience_s: float = _READY_S) -> dict[str, Any]:

@@ -16,42 +16,34 @@ from compose.planning.plots import Curve, Frame, svg_plot, text_plot
 from compose.planning.power import Question, forecast, harm_named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from compose.planning.power import Forecast
 
 _USUAL = World()
+_FLEET = {
+    "crash_rate": (0, "Per device and hour."),
+    "frailty": (0.01, "Gamma shape; small: unlike devices."),
+    "loss": (0, "Devices lost anyhow, per hour."),
+    "enrolment": (0.25, "Hours until all are drawn."),
+    "between": (0, "Soaked values: log deviation between devices."),
+}
+"""What may be said of the fleet, field by field of `World`: the least that it may be, and what it is."""
+
+
+def _fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for field, (least, told) in reversed(_FLEET.items()):
+        usual = getattr(_USUAL, field)
+        name = f"--{field.replace('_', '-')}"
+        command = click.option(name, type=click.FloatRange(least), default=usual, show_default=True, help=told)(command)
+    return command
 
 
 @click.command()
 @click.argument("plan", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--devices", type=click.IntRange(4), default=1000, show_default=True, help="The fleet, both arms.")
 @click.option("--hours", type=click.FloatRange(1), default=72.0, show_default=True, help="How long it is watched.")
-@click.option(
-    "--crash-rate", type=click.FloatRange(0), default=_USUAL.crash_rate, show_default=True, help="Per device and hour."
-)
-@click.option(
-    "--frailty",
-    type=click.FloatRange(0.01),
-    default=_USUAL.frailty,
-    show_default=True,
-    help="Gamma shape; small: unlike devices.",
-)
-@click.option(
-    "--loss", type=click.FloatRange(0), default=_USUAL.loss, show_default=True, help="Devices lost anyhow, per hour."
-)
-@click.option(
-    "--enrolment",
-    type=click.FloatRange(0.25),
-    default=_USUAL.enrolment,
-    show_default=True,
-    help="Hours until all are drawn.",
-)
-@click.option(
-    "--between",
-    type=click.FloatRange(0),
-    default=_USUAL.between,
-    show_default=True,
-    help="Soaked values: log deviation between devices.",
-)
+@_fleet_options
 @click.option("--past/--no-past", default=False, help="Whether values from before the release are known.")
 @click.option("--find", default="crash rate x2", show_default=True, help="For which harm sizes are proposed.")
 @click.option(

@@ -13,8 +13,9 @@ from edge_aggregator.receive.mqtt.properties import Property
 from edge_aggregator.receive.mqtt.publish import PINGREQ, PINGRESP, Puback, Publish
 from edge_aggregator.receive.mqtt.subscribe import Suback, Subscribe, Unsuback, Unsubscribe
 from edge_aggregator.receive.mqtt.topic_cache import TopicCache
-from edge_aggregator.receive.mqtt.wire import Version, frame_at
+from edge_aggregator.receive.mqtt.wire import Version
 from edge_aggregator.receive.port import Message
+from tests.mqtt_packets import body, said
 
 OPEN = Door("s", None)
 GUARDED = Door("s", Credentials({"pump-1": "one", "pump-2": "two"}))
@@ -24,19 +25,6 @@ both = pytest.mark.parametrize("version", list(Version))
 
 def device(door: Door = OPEN) -> DeviceSession:
     return DeviceSession(door, TopicCache(), max_packet_bytes=2048, connect_timeout_s=10, now=0.0)
-
-
-def said(session: DeviceSession) -> bytes:
-    outgoing = bytes(session.outgoing)
-    session.outgoing.clear()
-    return outgoing
-
-
-def body(raw: bytes) -> bytes:
-    frame = frame_at(raw, 0)
-    assert frame is not None
-    assert frame.end == len(raw)
-    return raw[frame.start :]
 
 
 def hello(version: Version, **changes: object) -> bytes:

@@ -11,8 +11,9 @@ from edge_aggregator.receive.mqtt.publish import PINGREQ, PINGRESP, Publish
 from edge_aggregator.receive.mqtt.session import Phase, SubscriberSession, Subscription
 from edge_aggregator.receive.mqtt.subscribe import Suback, Subscribe
 from edge_aggregator.receive.mqtt.topic_cache import TopicCache
-from edge_aggregator.receive.mqtt.wire import Version, frame_at
+from edge_aggregator.receive.mqtt.wire import Version
 from edge_aggregator.receive.port import Message
+from tests.mqtt_packets import body, said
 
 WANTED = Subscription(
     client_id="edge-1",
@@ -25,19 +26,6 @@ WANTED = Subscription(
     password=b"secret",
 )
 both = pytest.mark.parametrize("version", list(Version))
-
-
-def said(session: SubscriberSession) -> bytes:
-    outgoing = bytes(session.outgoing)
-    session.outgoing.clear()
-    return outgoing
-
-
-def body(raw: bytes) -> bytes:
-    frame = frame_at(raw, 0)
-    assert frame is not None
-    assert frame.end == len(raw)
-    return raw[frame.start :]
 
 
 def connecting(version: Version) -> SubscriberSession:

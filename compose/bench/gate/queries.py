@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import psutil
 
+from compose.bench.leaving import leave
 from compose.bench.load import BenchFailedError
 from compose.stack.ports import free_port
 from dashboards.api.auth import NewToken, new_token
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 TENANT = "bench"
 CONNECTIONS = 64
-_READY_S, _LEAVE_S = 180.0, 15.0
+_READY_S = 180.0
 _CLOCK = SystemClock()
 
 
@@ -153,14 +154,7 @@ async def _api(place: Path, token: NewToken, port: int) -> AsyncIterator[int]:
             f"{error or 'no answer in time'}; the API said:\n{(place / 'output').read_text()[-2000:]}"
         ) from error
     finally:
-        if process.returncode is None:
-            process.terminate()
-        try:
-            async with asyncio.timeout(_LEAVE_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await leave(process)
 
 
 async def _write(place: Path, rollouts: int) -> None:

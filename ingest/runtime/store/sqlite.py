@@ -14,9 +14,9 @@ from ingest.runtime.store.sqlite_rows import (
     open_file,
     read_series,
     remove_windows,
-    transaction,
     write_rows,
 )
+from ingest.runtime.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

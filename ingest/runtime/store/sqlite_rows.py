@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,10 @@ import numpy as np
 from ingest.runtime.store.detail_fields import DETAIL_FIELDS, detail_fields
 from ingest.runtime.store.labels import Labels, effective_labels
 from ingest.runtime.store.port import Series, StoreTotals
+from ingest.runtime.transaction import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -75,19 +75,6 @@ def open_file(path: Path, timeout_s: float) -> apsw.Connection:
     db.execute(_SCHEMA).fetchall()  # a PRAGMA answers with a row: the rest runs once it is read
     _add_missing_columns(db)
     return db
-
-
-@contextmanager
-def transaction(db: apsw.Connection) -> Iterator[None]:
-    """All or nothing, with the write lock from the start."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:  # SQLite itself rolls back when the disk is full
-            db.execute("ROLLBACK")
-        raise
 
 
 def write_rows(db: apsw.Connection, batch: RollupBatch, rows: NDArray[np.intp]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.runtime.log.sqlite.file import OFFSET_BITS, transaction
+from ingest.runtime.log.sqlite.file import OFFSET_BITS
+from ingest.runtime.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

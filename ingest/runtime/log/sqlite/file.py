@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import apsw
 
 from ingest.runtime.log.port import LogUnavailableError
+from ingest.runtime.transaction import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -87,19 +86,6 @@ def _ensure_schema(db: apsw.Connection, path: Path) -> None:
         if version < SCHEMA_VERSION:
             db.execute(_SCHEMA)
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-@contextmanager
-def transaction(db: apsw.Connection) -> Iterator[None]:
-    """All or nothing. The write lock is taken at once, so that what is read inside stays true until the commit."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:  # SQLite itself rolls back when the disk is full
-            db.execute("ROLLBACK")
-        raise
 
 
 def unavailable(path: Path, error: Exception) -> LogUnavailableError:

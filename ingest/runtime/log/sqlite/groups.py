@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
 from ingest.runtime.log.sharing import share_partitions
-from ingest.runtime.log.sqlite.file import transaction
+from ingest.runtime.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

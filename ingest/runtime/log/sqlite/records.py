@@ -8,7 +8,8 @@ import msgspec
 
 from ingest.contract.records import Headers, Record
 from ingest.runtime.log.placement import place
-from ingest.runtime.log.sqlite.file import OFFSET_BITS, transaction
+from ingest.runtime.log.sqlite.file import OFFSET_BITS
+from ingest.runtime.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

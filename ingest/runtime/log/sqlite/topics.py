@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.contract.records import TopicPartition
 from ingest.runtime.log.port import LogUnavailableError
-from ingest.runtime.log.sqlite.file import OFFSET_BITS, transaction
+from ingest.runtime.log.sqlite.file import OFFSET_BITS
+from ingest.runtime.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
