@@ -17,7 +17,7 @@ from ingest.contract.records import Outgoing, Record
 from ingest.contract.topics import AUDIT, COMMANDS, every_topic
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.sqlite import SqliteLog
-from tests.unit.test_gate_stage import World, failed_world
+from tests.gate_stage_world import World, failed_world
 
 
 def records_of(world: World) -> list[Record]:

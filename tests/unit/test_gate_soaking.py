@@ -10,9 +10,9 @@ from analytics.rollouts.soaking import SETTLE_MS
 from ingest.contract.events import Arm, DeviceChange, DeviceState, Evidence, EvidenceKind, Guard, GuardKind, RolloutPlan
 from ingest.contract.records import Outgoing, Record
 from ingest.contract.topics import EVIDENCE
+from tests.gate_stage_world import SECOND, World
 from tests.gate_world import plan_of, plan_record
 from tests.rollup_batches import Row
-from tests.unit.test_gate_stage import SECOND, World
 
 GUARDS = [
     Guard(name="silence", kind=GuardKind.SILENCE, margin=5.0),
