@@ -1,7 +1,8 @@
-"""The API as the command line sees it: an address, a token in a file, problems told in one line."""
+"""The API as the command line sees it: an address, a token in a file or the environment, problems told in one line."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,9 @@ from ingest.runtime.secrets import SecretError, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+TOKEN_VARIABLE = "TIDEGATE_TOKEN"  # noqa: S105 - its name
+"""The token itself, for jobs that are handed secrets as variables; a file goes before it."""
 
 C = TypeVar("C", bound="Callable[..., Any]")
 
@@ -53,7 +57,10 @@ class Api:
 
     def _token(self) -> str:
         if self._token_file is None:
-            refuse("no token: give --token-file, or set TIDEGATE_TOKEN_FILE; `tidegate keys token FILE` makes one")
+            return os.environ.get(TOKEN_VARIABLE, "").strip() or refuse(
+                f"no token: give --token-file, or set TIDEGATE_TOKEN_FILE (or {TOKEN_VARIABLE}, where a job is handed its "
+                "secrets); `tidegate keys token FILE` makes one"
+            )
         try:
             return read_secret(self._token_file)
         except (SecretError, UnicodeDecodeError) as error:
@@ -81,6 +88,6 @@ def api_options(command: C) -> C:
         "--token-file",
         envvar="TIDEGATE_TOKEN_FILE",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="File with the bearer token (environment: TIDEGATE_TOKEN_FILE).",
+        help="File with the bearer token (environment: TIDEGATE_TOKEN_FILE); without one, TIDEGATE_TOKEN is the token.",
     )
     return address(token(command))

@@ -332,3 +332,8 @@ def test_rollouts_need_a_token_and_an_api(tmp_path: Path) -> None:
     assert str(plan) in refused(*options, "start", plan)
     token.chmod(0o644)
     assert "chmod 600" in refused(*options, "list")
+
+
+def test_a_job_may_be_handed_the_token_as_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_TOKEN", "abc")
+    assert "is `tidegate api run` running there?" in refused("rollout", "--api", "http://127.0.0.1:1", "list")
