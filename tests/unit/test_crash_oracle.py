@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from compose.bench.crash.centre import Centre
-from compose.bench.crash.oracle import Judgement, judge
+from compose.bench.crash.oracle import Judgement, judge, unlike
 from edge_aggregator.ledger import Ledger, Totals
 from edge_aggregator.storage import Storage
+from ingest.contract.ledger import ClassCounts
 from tests.edge_bench import T0, Bench, edge_config, telemetry
 
 Said = dict[tuple[str, str], dict[int, float]]
@@ -58,6 +60,19 @@ def test_a_sample_that_nobody_said_is_found(bench: Bench) -> None:
 def test_another_sample_with_another_value_is_found(bench: Bench) -> None:
     other = {("d", "m"): SAMPLES["d", "m"] | {T0: 1.0}}
     assert judged(bench, samples=other).duplicated == 10
+
+
+def test_classes_that_do_not_balance_or_add_up_are_found(bench: Bench) -> None:
+    totals = bench.rooms.ledger.totals
+    classes = bench.rooms.ledger.account.classes(totals.counts())
+    assert unlike(classes, totals) == []
+    (counts,) = classes.values()
+    assert len(unlike(classes | {"rev-b": ClassCounts(1, 1)}, totals)) == 2
+    moved = {"": msgspec.structs.replace(counts, received=counts.received - 1), "rev-b": ClassCounts(1)}
+    assert [text.split(":")[0] for text in unlike(moved, totals)] == [
+        "class '' does not balance",
+        "class 'rev-b' does not balance",
+    ]
 
 
 def test_an_account_that_does_not_balance_is_found(bench: Bench) -> None:

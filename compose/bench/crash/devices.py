@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -11,8 +12,11 @@ from ingest.contract.topics import device_topic
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Iterable
 
 SITE = "site-1"
+HARDWARE = {"d0": "rev-a", "d1": "rev-b"}
+"""What devices say at first that they are; the others never say it."""
 LATE_MS = 20_000
 _VALUE_BITS = 22
 _REPEATED = 12
@@ -30,6 +34,14 @@ class Said(NamedTuple):
     message: Message
 
 
+def by_class(counts: Iterable[tuple[str, int]]) -> Counter[str]:
+    """Samples by hardware, from those of devices."""
+    found = Counter[str]()
+    for device, samples in counts:
+        found[HARDWARE.get(device, "")] += samples
+    return found
+
+
 class Fleet:
     """Devices with equal metrics.
 
@@ -42,7 +54,7 @@ class Fleet:
         self._devices = [f"d{number}" for number in range(devices)]
         self._metrics = [f"m{number}" for number in range(metrics)]
         self._times: set[tuple[str, int]] = set()
-        self._in_flight: list[Said] = []
+        self._in_flight = [_introduced(device, HARDWARE[device]) for device in self._devices if device in HARDWARE]
         self.acknowledged: list[Said] = []
 
     def speak(self, now: int, *, late: bool = False) -> list[Said]:
@@ -91,6 +103,11 @@ class Fleet:
         payload = self._chance.randbytes(self._chance.randrange(*_BAD_BYTES))
         # One that cannot be read counts as one sample.
         return Said(device, now, {}, 1, _message(device, b"\x00" + payload))
+
+
+def _introduced(device: str, hardware: str) -> Said:
+    payload = orjson.dumps({"state": "online", "hardware": hardware})
+    return Said(device, 0, {}, 0, Message(device_topic(SITE, device, "state"), payload, retain=False))
 
 
 def _message(device: str, payload: bytes) -> Message:

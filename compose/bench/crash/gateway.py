@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_aggregator.journal.merger import Merge
     from edge_aggregator.ledger import Totals
     from edge_aggregator.outbox.outbox import Waiting
+    from ingest.contract.ledger import ClassCounts
     from ingest.runtime.telemetry import Telemetry
 
 SMALL: dict[str, Any] = {
@@ -64,6 +65,11 @@ class Gateway:
     def totals(self) -> Totals:
         """The account."""
         return self._rooms.ledger.totals
+
+    @property
+    def classes(self) -> dict[str, ClassCounts]:
+        """The account by class of devices."""
+        return self._rooms.ledger.account.classes(self.totals.counts())
 
     @property
     def outbox_bytes(self) -> int:

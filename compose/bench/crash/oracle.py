@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from compose.bench.crash.centre import Numbers
 from ingest.contract.reasons import LedgerFinding
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from compose.bench.crash.centre import Centre, Window
     from edge_aggregator.ledger import Totals
+    from ingest.contract.ledger import ClassCounts
 
     Series = tuple[str, str]
 
@@ -103,4 +106,14 @@ def _account(centre: Centre, totals: Totals, received: int, stored: int) -> list
         wrong.append(f"the account has received {totals.received} samples, {received} were given")
     if not totals.rolled_up == centre.told == stored:
         wrong.append(f"rolled up {totals.rolled_up}, told {centre.told}, stored {stored}")
+    return wrong
+
+
+def unlike(classes: Mapping[str, ClassCounts], totals: Totals) -> list[str]:
+    """What is wrong with an account by class: each class balances, and all add up to the totals."""
+    wrong = [f"class {name!r} does not balance: {counts}" for name, counts in classes.items() if counts.unaccounted()]
+    for name, total in msgspec.structs.asdict(totals.counts()).items():
+        found = sum(getattr(counts, name) for counts in classes.values())
+        if found != total:
+            wrong.append(f"classes have {found} samples {name}, the gateway {total}")
     return wrong

@@ -8,9 +8,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from compose.bench.crash.centre import Centre
+from compose.bench.crash.devices import by_class
 from compose.bench.crash.disk import Loss
 from compose.bench.crash.gateway import ROOMY_OUTBOX, Gateway
 from compose.bench.crash.machine import Machine, PowerCutError
+from compose.bench.crash.oracle import unlike
 from compose.bench.crash.phases import Activity, Phase
 
 if TYPE_CHECKING:
@@ -46,10 +48,10 @@ class Site:
     ) -> None:
         self._folder, self._fleet, self._chance = folder, fleet, chance
         self._files, self._telemetry, self._points = files, telemetry, list(points)
-        self._lives = self._in_doubt = 0
+        self._lives = 0
+        self._in_doubt, self._received = Counter[str](), Counter[str]()
         self._seen: set[Phase] = set()
         self._outbox_bytes = ROOMY_OUTBOX
-        self.received = 0
         self.centre = Centre()
         self.crashes: Counter[str] = Counter()
         self.complaints: list[str] = []
@@ -60,6 +62,11 @@ class Site:
         """The gateway's account."""
         return self._gateway.totals
 
+    @property
+    def received(self) -> int:
+        """How many samples the gateway was given."""
+        return self._received.total()
+
     def untold(self) -> set[str]:
         """What the story has not come to."""
         wanted = {Phase.CHECKPOINT, Phase.ROTATION, Phase.EVICTION, Phase.MERGE} - self._seen - self._machine.seen
@@ -69,10 +76,10 @@ class Site:
     def commit(self, now: int, *, late: bool = False) -> None:
         """Devices speak, one of them surely of what is long past if `late`, and are acknowledged."""
         said = self._fleet.speak(now, late=late)
-        self._in_doubt = sum(one.received for one in said)
+        self._in_doubt = by_class((one.device, one.received) for one in said)
         if self._survives(lambda: self._gateway.commit(said, now)):
-            self.received += self._in_doubt
-            self._in_doubt = 0
+            self._received += self._in_doubt
+            self._in_doubt = Counter()
             self._fleet.acknowledge()
             self._survives(self._gateway.step)
 
@@ -104,6 +111,18 @@ class Site:
         """The power stays from now on."""
         self._points.clear()
         self._machine.point = None
+
+    def check_classes(self) -> None:
+        """In the end each class has what its devices said, and the centre has what it rolled up."""
+        classes, windows = self._gateway.classes, self.centre.windows()
+        stored = by_class(
+            (device, sum(one.samples for one in found.values())) for (device, _), found in windows.items()
+        )
+        self.complaints += unlike(classes, self.totals)
+        for name, expected in (("received", self._received), ("rolled_up", stored)):
+            found = Counter({hardware: getattr(counts, name) for hardware, counts in classes.items()})
+            if found != expected:
+                self.complaints.append(f"classes have {name} {dict(found)}, expected {dict(expected)}")
 
     def close(self) -> None:
         """The end."""
@@ -146,8 +165,11 @@ class Site:
 
     def _check_received(self) -> None:
         # A commit that was under way is there as a whole or not at all.
-        found = self._gateway.totals.received - self.received
-        if found not in {0, self._in_doubt}:
+        classes = self._gateway.classes
+        found = Counter({name: counts.received for name, counts in classes.items()})
+        found.subtract(self._received)
+        if found not in (Counter[str](), self._in_doubt):
             self.complaints.append(f"{found} samples more than were acknowledged, {self._in_doubt} were in doubt")
-        self.received += found
-        self._in_doubt = 0
+        self.complaints += unlike(classes, self.totals)
+        self._received.update(found)
+        self._in_doubt = Counter()

@@ -65,6 +65,7 @@ def tell(seed: int, folder: Path, files: CrashingFiles, telemetry: Telemetry) ->
         return Outcome(seed, site.untold(), acknowledged, site.crashes, judgement)
     samples = fleet.everything()
     judgement = judge(samples, site.received, site.centre, site.totals)
+    site.check_classes()
     site.close()
     judgement.complaints.extend(site.complaints)
     mismatches = judgement.ledger_mismatches + len(site.complaints)
