@@ -114,7 +114,7 @@ def should_roll_back(rollout: Rollout, now: int, approval_ms: int) -> bool:
     if not commanded or rollout.tracker is not None:
         return False
     # Arms that are not those of the draw say nothing about the release: people may act on it, nobody else.
-    if is_suspicious(*rollout.gate.cohort.enrolled, rollout.plan.canary_share):
+    if is_suspicious(*rollout.gate.first_drawn(), rollout.plan.first_share()):
         return False
     return rollout.plan.mode is RollbackMode.AUTOMATIC or is_approved(rollout, now, approval_ms)
 

@@ -48,13 +48,13 @@ def draw_arms(candidates: Iterable[Candidate], *, rollout: str, seed: int, share
         strata[stratum_name(candidate)].append(candidate)
     drawn = []
     for stratum, members in sorted(strata.items()):
-        order = sorted(members, key=lambda c: _hash(seed, rollout, "device", c.site, c.device))
-        canaries = math.floor(share * len(members) + _hash(seed, rollout, "stratum", stratum))
+        order = sorted(members, key=lambda c: hash_of(seed, rollout, "device", c.site, c.device))
+        canaries = math.floor(share * len(members) + hash_of(seed, rollout, "stratum", stratum))
         drawn += [Assignment(c, stratum, Arm.CANARY if i < canaries else Arm.CONTROL) for i, c in enumerate(order)]
     return sorted(drawn, key=lambda a: (a.stratum, a.candidate.device))
 
 
-def _hash(*parts: str | int) -> float:
-    # The first 53 bits of SHA-256 as a number in [0, 1); the lengths keep ("a", "bc") and ("ab", "c") apart.
+def hash_of(*parts: str | int) -> float:
+    """The first 53 bits of SHA-256 as a number in [0, 1); the lengths keep ("a", "bc") and ("ab", "c") apart."""
     text = "".join(f"{len(str(part))}:{part}" for part in parts)
     return (int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 11) / (1 << 53)

@@ -99,11 +99,8 @@ class Desk:
             if site in rollout.drawn and rollout.takes_evidence():
                 self._dirty.add(rollout.plan.rollout)
                 self._record(rollout, rollout.observe(site, facts, timeline.watermark))
-            elif rollout.enrols(site, timeline.logged) and not self._conductor.halted():
-                candidates = self._fleet.candidates(rollout.plan, place)
-                self._record(rollout, rollout.enrol(site, timeline.watermark, candidates))
-                self._outgoing += self._conductor.install(rollout, rollout.command_canaries(site), now)
-                self.touch(rollout, rollout.trace)
+            if not self._conductor.halted():
+                self._draw(rollout, place, timeline, now)
 
     def collect(
         self, watermarks: Mapping[str, Mapping[str, int]], offsets: Mapping[str, int], now: int
@@ -127,6 +124,20 @@ class Desk:
         """Continue with a rollout."""
         if part:
             self._rollouts[name] = _ROLLOUT.decode(part)
+
+    def _draw(self, rollout: Rollout, place: str, timeline: Timeline, now: int) -> None:
+        site, at = place.partition("/")[2], timeline.watermark
+        is_first = rollout.enrols(site, timeline.logged)
+        if not is_first and not rollout.has_soaked(site, at):
+            return
+        candidates = self._fleet.candidates(rollout.plan, place)
+        if is_first:
+            rows = rollout.enrol(site, at, candidates)
+        else:
+            rows = rollout.enter_stage(site, at, candidates, self._fleet.moved(rollout.plan, place))
+        self._record(rollout, rows)
+        self._outgoing += self._conductor.install(rollout, rollout.command_canaries(site), now)
+        self.touch(rollout, rollout.trace)
 
     def _change(self, rollout: Rollout, plan: RolloutPlan, watermarks: Mapping[str, int], trace: str, now: int) -> None:
         rollout.plan, rollout.policy = plan, policy_hash(plan)

@@ -21,6 +21,7 @@ class History(msgspec.Struct, kw_only=True):
     stratum: str
     arm: Arm
     enrolled_at: int
+    wave: str = ""
     command: str = ""
     accepted: bool = False
     grace_until: int = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from analytics.rollouts.assign import Candidate
+from analytics.rollouts.assign import Candidate, hash_of
 from ingest.contract.events import DeviceEvent, DeviceState
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ class Fleet:
         devices = self._places.get(place, {}).values()
         return [Candidate(d.site, d.device, d.hardware, d.group) for d in devices if _may_take(plan, d)]
 
+    def moved(self, plan: RolloutPlan, place: str) -> set[str]:
+        """The devices of a place that do not run the plan's previous release."""
+        devices = self._places.get(place, {}).values()
+        return {device.device for device in devices if device.firmware != plan.previous_release}
+
     def snapshot(self) -> dict[str, bytes]:
         """The places that changed since the last snapshot."""
         parts = {place: msgspec.msgpack.encode(self._places[place]) for place in sorted(self._changed)}
@@ -60,4 +65,9 @@ def _may_take(plan: RolloutPlan, device: DeviceEvent) -> bool:
         )
     )
     ours = device.tenant == plan.tenant and device.firmware == plan.previous_release
-    return fits and ours and device.state is DeviceState.ONLINE
+    return fits and ours and device.state is DeviceState.ONLINE and _is_picked(plan, device)
+
+
+def _is_picked(plan: RolloutPlan, device: DeviceEvent) -> bool:
+    # A hash of its own: who is picked says nothing about the arm.
+    return 100.0 * hash_of(plan.seed, plan.rollout, "picked", device.site, device.device) < plan.selection.percent

@@ -89,6 +89,7 @@ class Gate(msgspec.Struct, kw_only=True):
         for bets, path, row in zip(self.bets, paths, walk.moves[-1], strict=True):
             bets.settle(path, int(row))
         self._turn(walk)
+        self.cohort.note_harm(rows, walk.taken)
         self.rows += walk.taken
         self.late += int((rows.code[: walk.taken] == Code.LATE).sum())
         return walk
@@ -96,6 +97,12 @@ class Gate(msgspec.Struct, kw_only=True):
     def e_value_log10(self) -> float:
         """The largest of the guards' harm e-values, each times the guard's weight, as a logarithm (base 10)."""
         return max(weighted_harm(bets) for bets in self.bets)
+
+    def first_drawn(self) -> tuple[int, int]:
+        """How many canaries and controls the first draws of all sites had: later waves are cut otherwise."""
+        first = [number for name, number in self.roster.strata.items() if name.endswith("\0")]
+        canary = self.cohort.canary[np.isin(self.cohort.stratum, first)]
+        return int(canary.sum()), int((~canary).sum())
 
     def comparable(self) -> bool:
         """Whether any stratum has both arms at risk of anything."""

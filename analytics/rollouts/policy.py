@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from enum import StrEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,6 +34,8 @@ class PlanRejection(StrEnum):
     BAD_GUARDS = "bad_guards"
     BAD_RELEASE = "bad_release"
     BAD_DURATION = "bad_duration"
+    BAD_STAGES = "bad_stages"
+    BAD_BUDGET = "bad_budget"
     UNKNOWN_TENANT = "unknown_tenant"
     FOREIGN_TENANT = "foreign_tenant"  # the rollout's name belongs to another tenant
     CHANGED_WHILE_RUNNING = "changed_while_running"
@@ -70,6 +73,8 @@ def _check_values(plan: RolloutPlan) -> PlanRejection | None:
         PlanRejection.BAD_SHARE: 0.0 <= plan.canary_share <= 1.0,
         PlanRejection.BAD_GUARDS: sound_guards(plan.guards),
         PlanRejection.BAD_RELEASE: _sound_release(plan),
+        PlanRejection.BAD_STAGES: sound_stages(plan),
+        PlanRejection.BAD_BUDGET: plan.budget.devices >= 0 and 0.0 <= plan.budget.share <= 1.0,
         PlanRejection.BAD_DURATION: all(
             map(_span, (plan.install_grace_s, plan.command_expiry_s, plan.soak_s, plan.baseline_s))
         ),
@@ -82,6 +87,14 @@ def sound_guards(guards: list[Guard]) -> bool:
     names = {guard.name for guard in guards if guard.name}
     numbers = all(0.0 < g.weight < math.inf and _sound_margin(g) for g in guards)
     return bool(guards) and len(names) == len(guards) and numbers
+
+
+def sound_stages(plan: RolloutPlan) -> bool:
+    """Whether each stage is for more devices than the one before, and all last for a time."""
+    shares = [0.0, *(stage.share for stage in plan.stages)]
+    rising = all(before < after <= 1.0 for before, after in pairwise(shares))
+    lasting = all(_span(stage.soak_s) for stage in plan.stages)
+    return rising and lasting and 0.0 <= plan.hold_out < 1.0 and 0.0 < plan.selection.percent <= 100.0  # noqa: PLR2004 - %
 
 
 def _sound_margin(guard: Guard) -> bool:

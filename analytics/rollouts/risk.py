@@ -8,8 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics.rollouts.columns import Code
+
 if TYPE_CHECKING:
-    from analytics.rollouts.columns import Batch
+    from analytics.rollouts.columns import Batch, EvidenceColumns
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -19,11 +21,12 @@ ENTER, HAPPEN, LEAVE = 0, 1, 2
 
 
 class Cohort(msgspec.Struct):
-    """The enrolled devices by number: `stratum`, `pool` and `canary` have shape (devices,)."""
+    """The enrolled devices by number: `stratum`, `pool`, `canary` and `harmed` (it had a first event) have shape (devices,)."""
 
     stratum: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     pool: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     canary: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=bool))
+    harmed: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     def enrol(self, batch: Batch) -> None:
         """Take the batch's enrolments."""
@@ -31,6 +34,17 @@ class Cohort(msgspec.Struct):
         self.stratum = np.concatenate([self.stratum, batch.rows.stratum[fresh]])
         self.pool = np.concatenate([self.pool, batch.rows.pool[fresh]])
         self.canary = np.concatenate([self.canary, batch.rows.canary[fresh]])
+        self.harmed = np.concatenate([self.harmed, np.zeros(len(fresh), dtype=bool)])
+
+    def note_harm(self, rows: EvidenceColumns, taken: int) -> None:
+        """Take the first events among the rows that the gate took."""
+        code, device = rows.code[:taken], rows.device[:taken]
+        self.harmed[device[np.isin(code, (Code.CRASHED, Code.SILENT)) & (device >= 0)]] = True
+
+    @property
+    def harmed_canaries(self) -> int:
+        """How many canaries had a first event."""
+        return int((self.harmed & self.canary).sum())
 
     @property
     def enrolled(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -10,20 +11,22 @@ from msgspec import structs
 
 from analytics.rollback.actuator import Purpose, Target, command_id
 from analytics.rollback.tracker import Tracker
-from analytics.rollouts.assign import draw_arms
+from analytics.rollouts.assign import draw_arms, stratum_name
 from analytics.rollouts.evidence import History, is_overdue, observe, would_count
 from analytics.rollouts.facts import Fact, FactKind
 from analytics.rollouts.gate import Gate, new_gate
 from analytics.rollouts.policy import policy_hash
 from analytics.rollouts.roster import new_roster
 from analytics.rollouts.soaking import SETTLE_MS, Soaking
+from analytics.rollouts.staging import Member, draw_stage, over_budget
 from analytics.rollouts.verdict import verdict
 from ingest.contract.events import Arm, Evidence, EvidenceKind, Outcome, PlanState, RollbackStatus, RolloutPlan, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from analytics.rollouts.assign import Candidate
+    from analytics.rollouts.staging import Drawn
 
 
 class Row(NamedTuple):
@@ -36,7 +39,8 @@ class Row(NamedTuple):
 class Rollout(msgspec.Struct, kw_only=True):
     """All that is known of one rollout.
 
-    `accepted_at` (ms) is when the log took the plan, `drawn` the watermark (ms) of each site's draw,
+    `accepted_at` (ms) is when the log took the plan, `drawn` the watermark (ms) of each site's first draw, `stages` each site's
+    stage (0 is the first) with the watermark of its draw,
     `deadlines` per site a heap of when the graces of its silent devices end, `soaks_due` per site one of when its devices' soaks
     are told, `written` and
     `written_at` the last verdict and when it was written, `pending` that something may have changed since,
@@ -50,6 +54,7 @@ class Rollout(msgspec.Struct, kw_only=True):
     gate: Gate
     histories: dict[str, History] = {}
     drawn: dict[str, int] = {}
+    stages: dict[str, tuple[int, int]] = {}
     deadlines: dict[str, list[tuple[int, str]]] = {}
     verdicts: int = 0
     written: Verdict | None = None
@@ -68,8 +73,23 @@ class Rollout(msgspec.Struct, kw_only=True):
 
     def enrols(self, site: str, logged: int) -> bool:
         """Whether a site whose heartbeat the log took at `logged` (ms) is to be drawn now."""
+        waited = logged >= self.accepted_at + _ms(self.plan.baseline_s)
+        return self._draws() and site not in self.drawn and waited
+
+    def has_soaked(self, site: str, watermark: int) -> bool:
+        """Whether a site's stage is over at its watermark (ms), and another one follows."""
+        stage, at = self.stages.get(site, (0, 0))
+        is_last = stage + 1 >= len(self.plan.stages)
+        return (
+            self._draws()
+            and site in self.stages
+            and not is_last
+            and watermark >= at + _ms(self.plan.stages[stage].soak_s)
+        )
+
+    def _draws(self) -> bool:
         running = self.plan.state is PlanState.RUNNING and self.takes_evidence()
-        return running and site not in self.drawn and logged >= self.accepted_at + _ms(self.plan.baseline_s)
+        return running and not over_budget(self.plan, self.gate)
 
     def wants_windows(self) -> bool:
         """Whether rollup windows are still of interest to a guard."""
@@ -77,20 +97,42 @@ class Rollout(msgspec.Struct, kw_only=True):
 
     def enrol(self, site: str, at: int, candidates: Iterable[Candidate]) -> list[Row]:
         """Draw the arms of a site at its watermark `at` (ms): both arms' clocks start there."""
-        self.drawn[site] = at
-        drawn = draw_arms(candidates, rollout=self.plan.rollout, seed=self.plan.seed, share=self.plan.canary_share)
+        self.drawn[site], self.stages[site] = at, (0, at)
+        drawn = draw_arms(candidates, rollout=self.plan.rollout, seed=self.plan.seed, share=self.plan.first_share())
         fresh = [
             History(site=site, device=a.candidate.device, stratum=a.stratum, arm=a.arm, enrolled_at=at) for a in drawn
         ]
-        for history in fresh:
-            self.histories[history.key()] = history
-            self._begin_soak(history, at)
+        rows = [self._begin(history) for history in fresh]
         self.soaking.forget_strangers(site, self.histories)
-        return self._take([self._row(h, EvidenceKind.ENROLLED, at, self.trace) for h in fresh])
+        return self._take(rows)
+
+    def enter_stage(self, site: str, at: int, candidates: Iterable[Candidate], moved: Collection[str]) -> list[Row]:
+        """Draw a site's next stage at its watermark `at` (ms) among its controls and who is new there.
+
+        A control that is drawn leaves its wave at `at` and is enrolled in the new one a millisecond later. Devices in `moved` run
+        something else meanwhile, and stay what they are.
+        """
+        stage = self.stages[site][0] + 1
+        self.stages[site] = (stage, at)
+        mine = [h for h in self.histories.values() if h.site == site and not h.left]
+        pool = [Member(site, h.device, h.stratum) for h in mine if h.arm is Arm.CONTROL and h.device not in moved]
+        new = (Member(site, c.device, stratum_name(c)) for c in candidates)
+        pool += [member for member in new if member.key() not in self.histories]
+        drawn = draw_stage(self.plan, stage, pool, Counter(h.stratum for h in mine if h.arm is Arm.CANARY))
+        left = [self.histories[d.member.key()] for d in drawn if d.member.key() in self.histories]
+        rows = [self._row(h, EvidenceKind.CENSORED, at, self.trace, f"drawn for stage {stage + 1}") for h in left]
+        rows += [self._begin(_history(d, at + 1, str(stage + 1))) for d in drawn]
+        return self._take(rows)
+
+    def _begin(self, history: History) -> Row:
+        self.histories[history.key()] = history
+        self._begin_soak(history, history.enrolled_at)
+        return self._row(history, EvidenceKind.ENROLLED, history.enrolled_at, self.trace)
 
     def command_canaries(self, site: str) -> list[History]:
-        """The canaries of a site, each now with the name of its install command."""
-        canaries = [h for h in self.histories.values() if h.site == site and h.arm is Arm.CANARY]
+        """The canaries of a site that have none yet, each now with the name of its install command."""
+        ours = (h for h in self.histories.values() if h.site == site and h.arm is Arm.CANARY)
+        canaries = [history for history in ours if not history.command]
         for history in canaries:
             target = Target(history.site, history.device)
             history.command = command_id(self.plan.rollout, Purpose.INSTALL, target)
@@ -161,6 +203,9 @@ class Rollout(msgspec.Struct, kw_only=True):
         return facts
 
     def _soaked(self, history: History, at: int) -> list[Row]:
+        # A soak that was broken off by a later stage is none.
+        if not self.soaking.is_over(history.key(), at):
+            return []
         # A device that left or fell silent has no soak: that it did is evidence of another kind.
         found = self.soaking.finish(history.key())
         if history.left or history.silent:
@@ -193,6 +238,7 @@ class Rollout(msgspec.Struct, kw_only=True):
             kind=kind,
             at=at,
             detail=detail,
+            wave=history.wave,
         )
         return Row(evidence, trace)
 
@@ -207,6 +253,11 @@ def new_rollout(plan: RolloutPlan, *, accepted_at: int, trace: str) -> Rollout:
         gate=new_gate(plan.guards, plan.alpha),
         soaking=Soaking(metrics=list(new_roster(plan.guards).metrics)),
     )
+
+
+def _history(drawn: Drawn, at: int, wave: str) -> History:
+    site, device, stratum = drawn.member
+    return History(site=site, device=device, stratum=stratum, arm=drawn.arm, enrolled_at=at, wave=wave)
 
 
 def _ms(seconds: float) -> int:

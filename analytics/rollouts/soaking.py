@@ -42,8 +42,13 @@ class Soaking(msgspec.Struct, kw_only=True):
     spans: dict[str, tuple[int, int]] = {}
 
     def begin(self, device: str, start: int, end: int) -> None:
-        """A device was enrolled; it soaks from `start` to before `end`."""
+        """A device was enrolled, or enrolled again; it soaks from `start` to before `end`."""
         self.spans[device] = (start, end)
+        self.during.pop(device, None)
+
+    def is_over(self, device: str, at: int) -> bool:
+        """Whether the soak that the device is in now is told at `at` (ms): an earlier one that was broken off is not."""
+        return device in self.spans and self.spans[device][1] + SETTLE_MS == at
 
     def add(self, batch: RollupBatch, *, measure_past: bool) -> None:
         """Take the windows of guarded metrics without labels; `measure_past`: also of devices that are not enrolled yet."""
@@ -59,9 +64,12 @@ class Soaking(msgspec.Struct, kw_only=True):
             self._take(key, int(places[metric]), start, start + width, (total, count))
 
     def finish(self, device: str) -> list[tuple[str, float, float | None]]:
-        """The soak of a device is over: metric, mean, and the mean from before where known; without what was never heard."""
+        """The soak of a device is over: metric, mean, and the mean from before where known; without what was never heard.
+
+        Its past is kept: a later stage may enrol it again.
+        """
         self.spans.pop(device, None)
-        during, before = self.during.pop(device, []), self.before.pop(device, [])
+        during, before = self.during.pop(device, []), self.before.get(device, [])
         found = []
         for place, sums in enumerate(during):
             past = before[place].mean() if before else math.nan

@@ -9,6 +9,7 @@ import numpy as np
 
 from analytics.rollouts.eprocess.combine import threshold
 from analytics.rollouts.eprocess.sample_ratio import is_suspicious
+from analytics.rollouts.staging import over_budget
 from ingest.contract.events import OF_FIRST_EVENTS, GuardKind, GuardVerdict, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ def verdict(gate: Gate, plan: RolloutPlan, *, policy: str, at: int, offsets: Map
         alpha=plan.alpha,
         n_canary=canaries,
         n_control=controls,
-        reason=reason(gate, at) + _arms(gate, plan),
+        reason=reason(gate, at) + _arms(gate, plan) + _stopped(gate, plan),
         at=at,
         since=gate.since,
         guards=[guard_verdict(bets) for bets in gate.bets],
         policy_hash=policy,
         offsets=dict(sorted({**offsets, "evidence": gate.rows}.items())),
         guilty=gate.guilty,
-        observational=is_suspicious(canaries, controls, plan.canary_share),
+        observational=is_suspicious(*gate.first_drawn(), plan.first_share()),
     )
 
 
@@ -84,10 +85,15 @@ def reason(gate: Gate, at: int) -> str:
 
 
 def _arms(gate: Gate, plan: RolloutPlan) -> str:
-    canaries, controls = gate.cohort.enrolled
-    if not is_suspicious(canaries, controls, plan.canary_share):
+    (canaries, controls), share = gate.first_drawn(), plan.first_share()
+    if not is_suspicious(canaries, controls, share):
         return ""
-    return f"; observational: {canaries} canaries to {controls} controls are not the share {plan.canary_share:g} of the plan"
+    return f"; observational: {canaries} canaries to {controls} controls are not the share {share:g} of the plan"
+
+
+def _stopped(gate: Gate, plan: RolloutPlan) -> str:
+    why = over_budget(plan, gate)
+    return f"; nobody else gets the release: {why}" if why else ""
 
 
 def significant(value: float, digits: int = 9) -> float:

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from compose.cli.access import Api, ApiError, api_options
+from compose.cli.assignment import assignment
 from compose.cli.ending import refuse
 from compose.cli.explain import explain_command
 from compose.cli.judge import judge_command
@@ -41,7 +42,7 @@ def rollout(context: click.Context, address: str, token_file: Path | None) -> No
 
 
 rollout.add_command(replay)
-for command in (judge_command, explain_command, plan_command, power):
+for command in (assignment, judge_command, explain_command, plan_command, power):
     rollout.add_command(command)
 
 

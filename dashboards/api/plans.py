@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ingest.contract.events import ActuatorRef, Guard, PlanState, RollbackMode, RolloutPlan, Selection, margin_range
+from ingest.contract.events import (
+    ActuatorRef,
+    Budget,
+    Guard,
+    PlanState,
+    RollbackMode,
+    RolloutPlan,
+    Selection,
+    Stage,
+    margin_range,
+)
 from ingest.contract.topics import is_name
 
 if TYPE_CHECKING:
@@ -37,13 +47,22 @@ class NewActuatorRef(ActuatorRef, frozen=True, kw_only=True, forbid_unknown_fiel
     """An owner of the rollout whose misspelt fields are refused."""
 
 
+class NewStage(Stage, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stage whose misspelt fields are refused."""
+
+
+class NewBudget(Budget, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A blast radius whose misspelt fields are refused."""
+
+
 class NewRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rollout plan as it is asked for: author and time come from the request itself.
 
     `tenant` may be left out; it is the token's and no other. `state` is there for plans read back from the API.
     Digests are `sha256:<hex>` of the images; `canary_share` is the probability of the canary arm;
     `install_grace_s` is how long an update may keep a device silent without that being evidence, `soak_s` how long devices soak
-    after it, `baseline_s` for how long their own past is measured before the draw.
+    after it, `baseline_s` for how long their own past is measured before the draw. `stages` give the release to more and more
+    devices, all but `hold_out`; then `canary_share` is not used. `budget` ends that before it harms too many.
     """
 
     rollout: str
@@ -55,6 +74,9 @@ class NewRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     guards: list[NewGuard]
     selection: NewSelection = msgspec.field(default_factory=NewSelection)
     canary_share: float = 0.5
+    stages: list[NewStage] = []
+    hold_out: float = 0.05
+    budget: NewBudget = msgspec.field(default_factory=NewBudget)
     alpha: float = 0.05
     mode: RollbackMode = RollbackMode.OBSERVE
     seed: int = 0
@@ -64,6 +86,9 @@ class NewRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     baseline_s: float = 0.0
     actuators: list[NewActuatorRef] = []
     state: PlanState = PlanState.RUNNING
+
+
+NESTED = (NewRollout, NewGuard, NewSelection, NewStage, NewBudget, NewActuatorRef)
 
 
 class Mistake(msgspec.Struct, frozen=True):
@@ -101,6 +126,8 @@ def to_plan(asked: NewRollout, *, tenant: str, created: int, created_by: str) ->
     fields = msgspec.structs.asdict(asked)
     fields["guards"] = [Guard(**msgspec.structs.asdict(guard)) for guard in asked.guards]
     fields["selection"] = Selection(**msgspec.structs.asdict(asked.selection))
+    fields["stages"] = [Stage(**msgspec.structs.asdict(stage)) for stage in asked.stages]
+    fields["budget"] = Budget(**msgspec.structs.asdict(asked.budget))
     fields["actuators"] = [ActuatorRef(**msgspec.structs.asdict(owner)) for owner in asked.actuators]
     return RolloutPlan(**fields | {"tenant": tenant, "created": created, "created_by": created_by})
 
@@ -137,6 +164,7 @@ def _mistakes(plan: NewRollout) -> Iterator[Mistake]:
         if not _DIGEST.fullmatch(getattr(plan, field)):
             yield Mistake(f"$.{field}", "expected sha256: and 64 lower-case hexadecimal digits")
     yield from _number_mistakes(plan)
+    yield from _stage_mistakes(plan)
     yield from _guard_mistakes(plan.guards)
     yield from _selection_mistakes(plan.selection)
     for index, owner in enumerate(plan.actuators):
@@ -162,6 +190,27 @@ def _number_mistakes(plan: NewRollout) -> Iterator[Mistake]:
         yield Mistake("$.command_expiry_s", f"found {plan.command_expiry_s}, expected seconds: above 0, to ten years")
 
 
+def _stage_mistakes(plan: NewRollout) -> Iterator[Mistake]:
+    if len(plan.stages) > MAX_GUARDS:
+        yield Mistake("$.stages", f"found {len(plan.stages)} stages, expected at most {MAX_GUARDS}")
+    least = 0.0
+    for index, stage in enumerate(plan.stages[:MAX_GUARDS]):
+        if not least < stage.share <= 1:
+            expected = (
+                f"above {least:g}, which the stage before has, and at most 1" if least else "above 0 and at most 1"
+            )
+            yield Mistake(f"$.stages[{index}].share", f"found {stage.share}, expected {expected}")
+        if not 0 <= stage.soak_s < LONGEST_S:
+            yield Mistake(f"$.stages[{index}].soak_s", f"found {stage.soak_s}, expected seconds: 0 to ten years")
+        least = max(least, stage.share)
+    if not 0 <= plan.hold_out < 1:
+        yield Mistake("$.hold_out", f"found {plan.hold_out}, expected at least 0 and below 1")
+    if plan.budget.devices < 0:
+        yield Mistake("$.budget.devices", f"found {plan.budget.devices}, expected 0 (no limit) or more")
+    if not 0 <= plan.budget.share <= 1:
+        yield Mistake("$.budget.share", f"found {plan.budget.share}, expected 0 (no limit) to 1")
+
+
 def _guard_mistakes(guards: list[NewGuard]) -> Iterator[Mistake]:
     if not 1 <= len(guards) <= MAX_GUARDS:
         yield Mistake("$.guards", f"found {len(guards)} guards, expected 1 to {MAX_GUARDS}")
@@ -181,6 +230,8 @@ def _guard_mistakes(guards: list[NewGuard]) -> Iterator[Mistake]:
 
 
 def _selection_mistakes(selection: NewSelection) -> Iterator[Mistake]:
+    if not 0 < selection.percent <= 100:  # noqa: PLR2004 - per cent
+        yield Mistake("$.selection.percent", f"found {selection.percent}, expected above 0 and at most 100")
     for field in ("sites", "hardware", "groups", "firmware"):
         values: list[str] = getattr(selection, field)
         if len(values) > MAX_LIST:
@@ -205,6 +256,6 @@ def _suggestion(text: str) -> str:
     unknown = _UNKNOWN.search(text)
     if unknown is None:
         return ""
-    fields = [f for kind in (NewRollout, NewGuard, NewSelection, NewActuatorRef) for f in kind.__struct_fields__]
+    fields = [f for kind in NESTED for f in kind.__struct_fields__]
     close = difflib.get_close_matches(unknown.group("field"), fields, n=1)
     return f"; did you mean `{close[0]}`?" if close else ""

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.rollouts.assign import Candidate, draw_arms, stratum_name
-from ingest.contract.events import Arm
+from analytics.rollouts.staging import Member, draw_stage
+from ingest.contract.events import Arm, Stage
+from tests.gate_world import plan_of
 
 candidates = st.builds(
     Candidate,
@@ -69,3 +71,42 @@ def test_over_many_rollouts_every_device_is_canary_as_often_as_the_share_says() 
 def test_strata_with_awkward_names_stay_apart() -> None:
     one, other = Candidate("s", "d", "a/b", "c"), Candidate("s", "d", "a", "b/c")
     assert stratum_name(one) != stratum_name(other)
+
+
+stages = st.lists(st.floats(0.01, 1.0), min_size=1, max_size=5, unique=True).map(sorted)
+
+
+@given(fleets, seeds, stages, st.floats(0.0, 0.5))
+def test_stages_only_ever_promote_keep_the_hold_out_and_give_every_wave_both_arms_where_they_can(
+    fleet: list[Candidate], seed: int, shares: list[float], hold_out: float
+) -> None:
+    plan = plan_of(seed=seed, stages=[Stage(share=share) for share in shares], hold_out=hold_out)
+    sizes = Counter(stratum_name(c) for c in fleet)
+    drawn = draw_arms(fleet, rollout=plan.rollout, seed=seed, share=plan.first_share())
+    now = {Member(a.candidate.site, a.candidate.device, a.stratum): a.arm for a in drawn}
+    for number in range(1, len(shares)):
+        canaries = Counter(member.stratum for member, arm in now.items() if arm is Arm.CANARY)
+        pool = [member for member, arm in now.items() if arm is Arm.CONTROL]
+        wave = draw_stage(plan, number, pool, canaries)
+        assert wave == draw_stage(plan, number, pool[::-1], canaries)
+        assert {one.member for one in wave} <= set(pool)
+        assert len({one.member for one in wave}) == len(wave)
+        fresh = Counter((one.member.stratum, one.arm) for one in wave)
+        now |= {one.member: one.arm for one in wave}
+        for stratum, size in sizes.items():
+            total = canaries[stratum] + fresh[stratum, Arm.CANARY]
+            share = min(shares[number], 1.0 - hold_out)
+            assert math.floor(share * size) <= total <= math.floor(share * size) + 1
+            left = size - total
+            has_controls = fresh[stratum, Arm.CONTROL] > 0
+            assert has_controls == (fresh[stratum, Arm.CANARY] > 0 and left > 0)
+            assert fresh[stratum, Arm.CONTROL] <= left
+
+
+@given(fleets, seeds, st.randoms(use_true_random=False))
+def test_a_stages_draw_is_blind_to_the_order_of_its_pool(
+    fleet: list[Candidate], seed: int, chance: random.Random
+) -> None:
+    plan = plan_of(seed=seed, stages=[Stage(share=0.2), Stage(share=0.7)])
+    pool = [Member(c.site, c.device, stratum_name(c)) for c in fleet]
+    assert draw_stage(plan, 1, chance.sample(pool, len(pool)), {}) == draw_stage(plan, 1, pool, {})

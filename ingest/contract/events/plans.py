@@ -80,12 +80,27 @@ class RollbackMode(StrEnum):
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which devices a rollout is for; an empty list selects all."""
+    """Which devices a rollout is for; an empty list selects all. `percent`: of those, the share that a hash of each picks."""
 
     sites: list[str] = []
     hardware: list[str] = []
     groups: list[str] = []
     firmware: list[str] = []
+    percent: float = 100.0
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a rollout: `share` of each stratum's devices have the release, and `soak_s` pass before the next one."""
+
+    share: float
+    soak_s: float = 3600.0
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """The blast radius: when so many canaries, or such a share of them, are harmed, nobody else gets the release (0: no limit)."""
+
+    devices: int = 0
+    share: float = 0.0
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +125,9 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     `install_grace_s` is how long an update may keep a device silent without that being evidence. Where a guard is on a soaked
     metric: devices of both arms soak for `soak_s` from the end of the grace on, and the draw waits for `baseline_s`, in which each
     device's own past is measured (0: no past). `reason` is why somebody changed its state last.
+
+    With `stages` the release goes to more and more devices, site by site as event time there advances: the first stage's share
+    takes the place of `canary_share`, and `hold_out` of each stratum's devices stay controls to the end.
     """
 
     rollout: str
@@ -122,6 +140,9 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     guards: list[Guard]
     selection: Selection = msgspec.field(default_factory=Selection)
     canary_share: float = 0.5
+    stages: list[Stage] = []
+    hold_out: float = 0.05
+    budget: Budget = msgspec.field(default_factory=Budget)
     alpha: float = 0.05
     mode: RollbackMode = RollbackMode.OBSERVE
     state: PlanState = PlanState.RUNNING
@@ -134,3 +155,7 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     approvals: list[Approval] = []
     reason: str = ""
     created_by: str = ""
+
+    def first_share(self) -> float:
+        """The probability of the canary arm in a site's first draw."""
+        return min(self.stages[0].share, 1.0 - self.hold_out) if self.stages else self.canary_share
