@@ -61,6 +61,7 @@ async def test_a_stop_is_quick_and_quiet_with_a_full_outbox_and_frozen_brokers(
         assert (await house.account())["balanced"]
 
 
+@pytest.mark.whole
 async def test_a_stop_is_quick_with_a_full_intake(tmp_path: Path) -> None:
     async with House(tmp_path, nursery()) as house:
         log = house.log()
