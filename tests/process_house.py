@@ -25,6 +25,7 @@ from compose.embedded.settings import (
 from compose.fleet.link import BrokerAddress
 from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess, TracingConfig
 from compose.stack.ports import free_port
+from ingest.contract.topics import every_topic
 from ingest.door.config import IngestConfig
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.open import open_log
@@ -94,6 +95,14 @@ class House:
         for worker in self.workers.values():
             worker.start()
         await asyncio.gather(*(worker.ready() for worker in self.workers.values()))
+
+    async def start_edge(self) -> None:
+        """The gateway alone, with the topics that the centre would have made, until it is ready."""
+        log = self.log()
+        await log.ensure_topics(every_topic())
+        await log.close()
+        self.edge.start()
+        await self.edge.ready()
 
     async def stop(self) -> None:
         """SIGTERM to each, the edge first: each must end with 0 in time, with everything done."""

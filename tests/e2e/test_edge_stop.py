@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compose.stack.endpoints import AlertmanagerEndpoint, Endpoints, InfluxEndpoint, KafkaEndpoint, MqttEndpoint
-from ingest.contract.topics import every_topic
 from tests.process_fleet import Talker
 from tests.process_house import House
 from tests.process_kit import STOP_S, nursery, until
@@ -33,11 +32,7 @@ async def test_a_stop_is_quick_and_quiet_with_a_full_outbox_and_frozen_brokers(
     )
     house = House(tmp_path, site="stop-1", servers=servers, edge_changes={"outbox_bytes": OUTBOX_BYTES})
     async with house:
-        log = house.log()
-        await log.ensure_topics(every_topic())
-        await log.close()
-        house.edge.start()
-        await house.edge.ready()
+        await house.start_edge()
         talkers = [Talker(house.site, f"pump-{number}", house.broker) for number in range(20)]
         talking = asyncio.create_task(_talk(talkers))
         assert kafka.pid is not None
@@ -64,11 +59,7 @@ async def test_a_stop_is_quick_and_quiet_with_a_full_outbox_and_frozen_brokers(
 @pytest.mark.whole
 async def test_a_stop_is_quick_with_a_full_intake(tmp_path: Path) -> None:
     async with House(tmp_path, nursery()) as house:
-        log = house.log()
-        await log.ensure_topics(every_topic())
-        await log.close()
-        house.edge.start()
-        await house.edge.ready()
+        await house.start_edge()
         # Each may have 256 KiB in the intake: together they say more than the 32 MiB that it holds.
         flood = Flood(house.site, devices=140, messages=1500, ts=house.clock.now_ms())
         await flood.connect(house.broker)

@@ -7,7 +7,6 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ingest.contract.topics import every_topic
 from tests.process_fleet import Talker
 from tests.process_house import House
 from tests.process_kit import environment, nursery, tidegate, until
@@ -52,11 +51,7 @@ async def stood(house: House) -> dict[str, Any]:
 
 async def test_a_gateway_is_watched_while_it_runs(tmp_path: Path) -> None:
     async with House(tmp_path, nursery()) as house:
-        log = house.log()
-        await log.ensure_topics(every_topic())
-        await log.close()
-        house.edge.start()
-        await house.edge.ready()
+        await house.start_edge()
         talkers = [Talker(house.site, name, house.broker) for name in ("pump-1", "fan-1")]
         talking = asyncio.create_task(talk(talkers))
         try:
