@@ -56,11 +56,12 @@ async def test_a_gateway_is_watched_while_it_runs(tmp_path: Path) -> None:
         talking = asyncio.create_task(talk(talkers))
         try:
             rows = [json.loads(line) for line in await tapped(house, "--device", "pump*", "--json", "--count", "6")]
-            assert {(row["device"], row["metric"]) for row in rows} == {("pump-1", "a"), ("pump-1", "b")}
+            # Those of one commit come by series: on a loaded machine six may all be of one.
+            assert {(row["device"], row["metric"]) for row in rows} <= {("pump-1", "a"), ("pump-1", "b")}
             known = {(said.ts, said.metric): said.value for said in talkers[0].said}
             assert all(known[row["ts"], row["metric"]] == row["value"] for row in rows)
             table = [line.split("\t") for line in await tapped(house, "--metric", "b", "--count", "3")]
-            assert [len(row) for row in table] == [4, 4, 4]
+            assert [(len(row), "b" in row) for row in table] == [(4, True)] * 3
             await until(lambda: _lives(house), "the status knows the talkers", house.told)
             code, text, err = await tidegate("edge", "status", str(house.edge.config))
             assert code == 0, err
