@@ -124,7 +124,7 @@ def plan(rollout: str = "fw-2.3.0", tenant: str = "acme", **fields: Any) -> Roll
 
 def plan_body(rollout: str = "fw-2.3.0", **fields: Any) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.to_builtins(plan(rollout))
-    for left_out in ("tenant", "created", "created_by", "state", "approvals", "reason"):
+    for left_out in ("tenant", "created", "created_by", "state", "approvals", "interventions", "reason"):
         del body[left_out]
     return body | fields
 

@@ -32,13 +32,17 @@ class World:
 
     def __init__(self, fleet: Fleet | None = None) -> None:
         self.fleet, self.key, self.reader = fleet or Fleet(), Ed25519PrivateKey.generate(), Reader()
-        self.now, self.appended, self.parts = T0, [], {}
+        self.now, self.appended, self.parts, self.config = T0, [], {}, CONFIG
         self.stage = self.new_stage()
 
     def new_stage(self) -> GateStage:
         actuators = [MqttCommands(self.key)]
         stage = GateStage(
-            CONFIG, self.fleet.gateways, actuators, Telemetry("test"), halted=lambda: getattr(self, "halted", False)
+            self.config,
+            self.fleet.gateways,
+            actuators,
+            Telemetry("test"),
+            halted=lambda: getattr(self, "halted", False),
         )
         stage.restore(self.parts)
         return stage

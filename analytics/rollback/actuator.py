@@ -32,6 +32,7 @@ class Target(NamedTuple):
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Install `version` on `targets`, in this order. `decided_at` in ms; `reason` is for people.
 
+    `due` are those whose turn it is now (None: all): only they are commanded, whoever owns the rollout is told of all.
     `owners` are the systems that own the rollout and are to go back, too.
     """
 
@@ -44,6 +45,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     expiry_s: float
     targets: list[Target]
     reason: str = ""
+    due: list[Target] | None = None
     owners: list[ActuatorRef] = []
 
 

@@ -13,13 +13,14 @@ from analytics.rollback.plan import install_decision, rollback_decision, rollbac
 from analytics.rollback.tracker import new_tracker
 from analytics.rollouts.eprocess.sample_ratio import is_suspicious
 from analytics.rollouts.outgoing import status_record
-from ingest.contract.events import Outcome, RollbackMode
+from ingest.contract.events import Outcome, RollbackMode, Verb
 from ingest.contract.names import ROLLBACK_DEVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from analytics.rollback.actuator import Actuator, Decision
+    from analytics.rollback.tracker import Tracker, Wave
     from analytics.rollouts.evidence import History
     from analytics.rollouts.fleet import Fleet
     from analytics.rollouts.rollout import Rollout
@@ -43,10 +44,11 @@ class Conductor:
         *,
         settle_ms: int,
         approval_ms: int,
+        wave: Wave,
         halted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._actuators, self._fleet, self._telemetry, self._settle_ms = actuators, fleet, telemetry, settle_ms
-        self._approval_ms, self._acted = approval_ms, False
+        self._approval_ms, self._wave, self._acted = approval_ms, wave, False
         self.halted = halted
         """Whether the kill switch is thrown: then nothing is begun, and no command repeated."""
         self.anomalies = ActiveAnomalies()
@@ -60,25 +62,33 @@ class Conductor:
         if not should_roll_back(rollout, now, self._approval_ms) or self.halted():
             return []
         targets = [Target(history.site, history.device) for history in rollback_order(rollout.histories.values())]
-        decision = rollback_decision(rollout.plan, targets, now, f"gate failed: {rollout.gate.guilty}")
+        decision = rollback_decision(rollout.plan, targets, now, why(rollout))
         known = (self._fleet.get(f"{rollout.plan.tenant}/{t.site}", t.device) for t in targets)
         rollout.tracker = new_tracker(decision, (event for event in known if event), settle_ms=self._settle_ms, now=now)
-        return self._act(decision, now, trace)
+        due = rollout.tracker.next_wave(self._wave, now)
+        return self._act(msgspec.structs.replace(decision, due=due), now, trace)
 
     def follow(self, rollout: Rollout, now: int, trace: str) -> list[Outgoing]:
         """What has changed since the last look: commands to repeat, and the status when it differs."""
         if rollout.tracker is None:
             return []
         rollout.tracker.tick(self.anomalies.of(rollout.plan.tenant), now)
-        repeated = [] if self.halted() else rollout.tracker.to_repeat()
-        again = rollback_decision(rollout.plan, repeated, now, "returned after its command had expired")
-        outgoing = self._act(again, now, trace) if repeated else []
+        outgoing = [] if self._is_held(rollout) else self._go_on(rollout, rollout.tracker, now, trace)
         status = rollout.tracker.status(now)
         if rollout.status is not None and _without_time(status) == _without_time(rollout.status):
             return outgoing
         rollout.status, rollout.statuses = status, rollout.statuses + 1
         self._gauge(status)
         return [*outgoing, status_record(status, rollout.statuses, trace)]
+
+    def _is_held(self, rollout: Rollout) -> bool:
+        return self.halted() or rollout.said.forced == Verb.OVERRIDE
+
+    def _go_on(self, rollout: Rollout, tracker: Tracker, now: int, trace: str) -> list[Outgoing]:
+        # Whoever owns the rollout has been told of everybody: these decisions are for the devices alone.
+        targets = {"its turn has come": tracker.next_wave(self._wave, now), "it returned": tracker.to_repeat()}
+        decisions = [rollback_decision(rollout.plan, due, now, reason) for reason, due in targets.items() if due]
+        return [record for decision in decisions for record in self._act(decision, now, trace)]
 
     def forget(self, rollout: str) -> None:
         """A rollout is over for good."""
@@ -109,9 +119,13 @@ class Conductor:
 
 def should_roll_back(rollout: Rollout, now: int, approval_ms: int) -> bool:
     """Whether a rollback is due that has not begun."""
-    failed = rollout.gate.outcome is Outcome.FAIL and not rollout.ended_at
-    commanded = failed and any(history.command for history in rollout.histories.values())
-    if not commanded or rollout.tracker is not None:
+    commanded = any(history.command for history in rollout.histories.values())
+    if not commanded or rollout.ended_at or rollout.tracker is not None:
+        return False
+    # What people have decided together needs no gate, and no gate goes against it.
+    if rollout.said.forced:
+        return rollout.said.forced == Verb.ABORT
+    if rollout.gate.outcome is not Outcome.FAIL:
         return False
     # Arms that are not those of the draw say nothing about the release: people may act on it, nobody else.
     if is_suspicious(*rollout.gate.first_drawn(), rollout.plan.first_share()):
@@ -119,12 +133,18 @@ def should_roll_back(rollout: Rollout, now: int, approval_ms: int) -> bool:
     return rollout.plan.mode is RollbackMode.AUTOMATIC or is_approved(rollout, now, approval_ms)
 
 
+def why(rollout: Rollout) -> str:
+    """Why a rollout goes back, for its owners."""
+    said = "; ".join(rollout.said.people)
+    return f"aborted: {said}" if rollout.said.forced == Verb.ABORT else f"gate failed: {rollout.gate.guilty}"
+
+
 def is_approved(rollout: Rollout, now: int, approval_ms: int) -> bool:
     """Whether two people have approved what the gate said, after it said so and not too long ago."""
     written = rollout.written
     if rollout.plan.mode is not RollbackMode.APPROVE or written is None or written.verdict is not Outcome.FAIL:
         return False
-    since = max(rollout.written_at, now - approval_ms)
+    since = max(rollout.fail_told_at, now - approval_ms)
     return len({approval.by for approval in rollout.plan.approvals if approval.at >= since}) >= APPROVERS
 
 

@@ -36,9 +36,10 @@ class MqttCommands:
         self._key, self._key_id, self._state = key, key_id(key.public_key()), _State()
 
     def carry_out(self, decision: Decision, now: int, trace: str | None) -> list[Outgoing]:
-        """One signed command per target that has not had it."""
+        """One signed command per target whose turn it is and that has not had it."""
         asked = set(self._state.asked.get(decision.rollout, ()))
-        fresh = {command_id(decision.rollout, decision.purpose, target): target for target in decision.targets}
+        due = decision.targets if decision.due is None else decision.due
+        fresh = {command_id(decision.rollout, decision.purpose, target): target for target in due}
         commands = [self._command(decision, name, fresh[name], now) for name in fresh if name not in asked]
         self._state.asked[decision.rollout] = sorted(asked | fresh.keys())
         return [self._record(command, trace) for command in commands]

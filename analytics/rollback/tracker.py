@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -34,8 +34,18 @@ class Progress(msgspec.Struct, kw_only=True):
     refused: str = ""
 
 
+class Wave(NamedTuple):
+    """How commands are spread: `devices` at once (0: all), and the time (ms) between two waves."""
+
+    devices: int = 0
+    apart_ms: int = 0
+
+
 class Tracker(msgspec.Struct, kw_only=True):
-    """One rollback. `settle_ms` is how long a device may be absent before it counts as unreachable."""
+    """One rollback. `settle_ms` is how long a device may be absent before it counts as unreachable.
+
+    `waiting` are the devices whose turn has not come yet, in their order, `waved_at` (ms) is when the last wave went out.
+    """
 
     rollout: str
     tenant: str
@@ -44,6 +54,16 @@ class Tracker(msgspec.Struct, kw_only=True):
     settle_ms: int
     devices: dict[str, Progress]
     phase: RollbackPhase = RollbackPhase.COMMANDED
+    waiting: list[str] = []
+    waved_at: int = 0
+
+    def next_wave(self, wave: Wave, now: int) -> list[Target]:
+        """The devices whose turn it is at `now` (ms): they are to be commanded, and wait no longer."""
+        if not self.waiting or now - self.waved_at < wave.apart_ms:
+            return []
+        size = wave.devices or len(self.waiting)
+        due, self.waiting, self.waved_at = self.waiting[:size], self.waiting[size:], now
+        return [self.devices[name].target for name in due]
 
     def on_ack(self, ack: AckEvent) -> bool:
         """A device, or its gateway for it, answered; whether that concerns this rollback."""
@@ -141,8 +161,10 @@ def new_tracker(decision: Decision, devices: Iterable[DeviceEvent], *, settle_ms
         decided_at=decision.decided_at,
         settle_ms=settle_ms,
         devices={f"{target.site}/{target.device}": Progress(target=target) for target in decision.targets},
+        waiting=[],
     )
     for name, progress in tracker.devices.items():
+        tracker.waiting.append(name)
         event = known.get(name)
         if event is not None:
             progress.firmware = event.firmware

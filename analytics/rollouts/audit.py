@@ -11,7 +11,15 @@ from analytics.rollback.orders import ORDERS
 from analytics.rollback.owners.owner import Order
 from analytics.rollback.webhook import CALLS, Call
 from ingest.contract.commands import Command, SignedCommand
-from ingest.contract.events import GENESIS, AckEvent, AuditEntry, RollbackStatus, RolloutPlan, Verdict, digest_of
+from ingest.contract.events import (
+    GENESIS,
+    AckEvent,
+    AuditEntry,
+    RollbackStatus,
+    RolloutPlan,
+    Verdict,
+    digest_of,
+)
 from ingest.contract.records import TRACE_HEADER, Headers, Outgoing, Record, event_record
 from ingest.contract.topics import AUDIT, COMMANDS, PLANS, ROLLBACKS, VERDICTS, dead
 
@@ -51,9 +59,14 @@ class Audit:
     def note_plan(self, record: Record, plan: RolloutPlan) -> None:
         """A plan came in."""
         what = f"{plan.state.value}, {plan.mode.value}, {plan.previous_release} to {plan.release}"
-        self._deeds.append(
-            Deed("plan", plan.rollout, plan.tenant, plan.created_by or "unknown", what, record.value or b"")
-        )
+        what += f" ({plan.reason})" if plan.reason else ""
+        value = record.value or b""
+        self._deeds.append(Deed("plan", plan.rollout, plan.tenant, plan.created_by or "unknown", what, value))
+        said = [(one.at, one.by, f"{one.verb.value}: {one.reason}") for one in plan.interventions]
+        said += [(one.at, one.by, f"approve: {one.reason}") for one in plan.approvals]
+        if said:
+            _, who, words = max(said)
+            self._deeds.append(Deed("said", plan.rollout, plan.tenant, who, words, value))
 
     def note_ack(self, record: Record, ack: AckEvent) -> None:
         """A device answered a command."""

@@ -71,6 +71,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     it has surely been read. gateway_patience_s: after this a gateway that is not heard holds its site's other gateways up
     no longer. verdict_s: how often a verdict is written when only its numbers changed. save_s: how often progress without
     consequences is saved. rollback_settle_s: how long a device may be absent before a rollback counts it as unreachable.
+    A rollback's commands go down in waves of rollback_wave devices (0: all at once), rollback_wave_s apart.
     forget_s: how long an ended rollout is remembered. approval_s: how long an approval of a rollback holds.
     kill_switch_file: while this file exists nothing is begun: no draw, no rollback, no repeated command.
     group and member: the consumer group, and this process's fixed name in it; a group is for one gate.
@@ -83,6 +84,8 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     verdict_s: float = 5.0
     save_s: float = 5.0
     rollback_settle_s: float = 60.0
+    rollback_wave: int = 500
+    rollback_wave_s: float = 10.0
     forget_s: float = 30 * 86_400.0
     approval_s: float = 86_400.0
     kill_switch_file: str = ""
@@ -95,9 +98,11 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be meant."""
         _require_positive(self, "tick_s", "gateway_patience_s", "save_s", "forget_s", "approval_s")
-        for field in ("settle_s", "verdict_s", "rollback_settle_s"):
+        for field in ("settle_s", "verdict_s", "rollback_settle_s", "rollback_wave_s"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least 0 seconds")
+        if self.rollback_wave < 0:
+            raise ValueError(f"rollback_wave is {self.rollback_wave}, expected 0 (all at once) or more devices")
         names = [owner.name for owner in self.owners]
         if len(set(names)) < len(names):
             raise ValueError("owners: two have one name")

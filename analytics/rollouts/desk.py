@@ -8,9 +8,10 @@ import msgspec
 
 from analytics.rollouts.arrays import decode_arrays, encode
 from analytics.rollouts.outgoing import dead_plan, evidence_records, verdict_record
+from analytics.rollouts.people import heed
 from analytics.rollouts.policy import PlanRejection, policy_hash, review
 from analytics.rollouts.rollout import Rollout, new_rollout
-from ingest.contract.events import PlanState, RollbackPhase, Verdict
+from ingest.contract.events import Outcome, PlanState, RollbackPhase, Verdict
 from ingest.contract.names import DEAD_LETTERS, GATE_E_VALUE
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ class Desk:
         *,
         verdict_ms: int,
         forget_ms: int,
+        approval_ms: int,
     ) -> None:
         self._tenants, self._fleet, self._conductor, self._telemetry = tenants, fleet, conductor, telemetry
-        self._verdict_ms, self._forget_ms = verdict_ms, forget_ms
+        self._verdict_ms, self._forget_ms, self._approval_ms = verdict_ms, forget_ms, approval_ms
         self._rollouts: dict[str, Rollout] = {}
         self._dirty: set[str] = set()
         self._outgoing: list[Outgoing] = []
@@ -141,6 +143,7 @@ class Desk:
 
     def _change(self, rollout: Rollout, plan: RolloutPlan, watermarks: Mapping[str, int], trace: str, now: int) -> None:
         rollout.plan, rollout.policy = plan, policy_hash(plan)
+        rollout.said = heed(plan, rollout.said, now - self._approval_ms)
         self.touch(rollout, trace)
         if plan.state is PlanState.ENDED and not rollout.ended_at:
             self._record(rollout, rollout.end(watermarks, now))
@@ -171,6 +174,8 @@ class Desk:
                 return
         rollout.written, rollout.written_at, rollout.pending = judged, now, False
         rollout.verdicts += 1
+        if judged.verdict is Outcome.FAIL and (last is None or last.verdict is not Outcome.FAIL):
+            rollout.fail_told_at = now
         self._dirty.add(judged.rollout)
         self._telemetry.gauge(GATE_E_VALUE, judged.log10_e, rollout=judged.rollout)
         trace = self._traces.get(judged.rollout, rollout.trace)

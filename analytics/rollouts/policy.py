@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ingest.contract.events import Guard, RolloutPlan
 
 DIGEST = re.compile(r"sha256:[0-9a-f]+")
-CHANGEABLE = ("state", "mode", "command_expiry_s", "created", "created_by", "approvals", "reason")
+CHANGEABLE = ("state", "mode", "command_expiry_s", "created", "created_by", "approvals", "interventions", "reason")
 """What may change while a rollout runs: everything else decides, and was decided before the first look."""
 
 
@@ -57,7 +57,9 @@ def review(plan: RolloutPlan, known: RolloutPlan | None, tenants: Collection[str
 
 def policy_hash(plan: RolloutPlan) -> str:
     """`sha256:` and the digest of the plan's canonical JSON, without who wrote it when, and what people did to it since."""
-    policy = msgspec.structs.replace(plan, state=PlanState.RUNNING, created=0, created_by="", approvals=[], reason="")
+    policy = msgspec.structs.replace(
+        plan, state=PlanState.RUNNING, created=0, created_by="", approvals=[], interventions=[], reason=""
+    )
     canonical = msgspec.json.encode(policy, order="deterministic")
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
 

@@ -8,7 +8,7 @@ import msgspec
 
 from analytics.rollouts.gate import Gate, new_gate
 from analytics.rollouts.policy import policy_hash
-from analytics.rollouts.verdict import verdict
+from analytics.rollouts.verdict import Said, verdict
 from ingest.contract.events import Evidence, Verdict
 from ingest.contract.records import read_event
 from ingest.contract.topics import EVIDENCE
@@ -50,7 +50,7 @@ def replay_gate(plan: RolloutPlan, evidence: Sequence[Evidence]) -> Gate:
 
 
 def reproduce(plan: RolloutPlan, evidence: Sequence[Evidence], recorded: Verdict) -> Verdict:
-    """The verdict that the plan and the evidence up to `recorded` lead to, with its watermark and input offsets.
+    """The verdict that plan and evidence up to `recorded` lead to, with its watermark, input offsets, and what people said.
 
     Raises ReplayError when there is less evidence than the recorded verdict stands on.
     """
@@ -58,7 +58,8 @@ def reproduce(plan: RolloutPlan, evidence: Sequence[Evidence], recorded: Verdict
     if rows > len(evidence):
         raise ReplayError(f"{plan.rollout}: the verdict stands on {rows} rows of evidence, {len(evidence)} were found")
     gate = replay_gate(plan, evidence[:rows])
-    return verdict(gate, plan, policy=policy_hash(plan), at=recorded.at, offsets=recorded.offsets)
+    said = Said(recorded.forced, recorded.people)
+    return verdict(gate, plan, policy=policy_hash(plan), at=recorded.at, offsets=recorded.offsets, said=said)
 
 
 def differences(recorded: Verdict, reproduced: Verdict) -> dict[str, tuple[object, object]]:

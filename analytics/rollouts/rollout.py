@@ -19,8 +19,18 @@ from analytics.rollouts.policy import policy_hash
 from analytics.rollouts.roster import new_roster
 from analytics.rollouts.soaking import SETTLE_MS, Soaking
 from analytics.rollouts.staging import Member, draw_stage, over_budget
-from analytics.rollouts.verdict import verdict
-from ingest.contract.events import Arm, Evidence, EvidenceKind, Outcome, PlanState, RollbackStatus, RolloutPlan, Verdict
+from analytics.rollouts.verdict import NOTHING_SAID, Said, verdict
+from ingest.contract.events import (
+    Arm,
+    Evidence,
+    EvidenceKind,
+    Outcome,
+    PlanState,
+    RollbackStatus,
+    RolloutPlan,
+    Verb,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -44,7 +54,8 @@ class Rollout(msgspec.Struct, kw_only=True):
     `deadlines` per site a heap of when the graces of its silent devices end, `soaks_due` per site one of when its devices' soaks
     are told, `written` and
     `written_at` the last verdict and when it was written, `pending` that something may have changed since,
-    `ended_at` when the plan ended.
+    `ended_at` when the plan ended, `said` what people decided,
+    `fail_told_at` when the verdict became a fail (the centre's ms).
     """
 
     plan: RolloutPlan
@@ -66,10 +77,13 @@ class Rollout(msgspec.Struct, kw_only=True):
     tracker: Tracker | None = None
     status: RollbackStatus | None = None
     statuses: int = 0
+    said: Said = NOTHING_SAID
+    fail_told_at: int = 0
 
     def takes_evidence(self) -> bool:
         """Whether what happens to its devices still says anything about the release."""
-        return self.gate.outcome is not Outcome.FAIL and not self.ended_at
+        is_over = self.ended_at or self.said.forced == Verb.ABORT
+        return self.gate.outcome is not Outcome.FAIL and not is_over
 
     def enrols(self, site: str, logged: int) -> bool:
         """Whether a site whose heartbeat the log took at `logged` (ms) is to be drawn now."""
@@ -173,7 +187,7 @@ class Rollout(msgspec.Struct, kw_only=True):
     def judge(self, watermarks: Mapping[str, int], offsets: Mapping[str, int]) -> Verdict:
         """The verdict now, at the lowest watermark of the sites drawn so far."""
         at = min((watermarks.get(site, drawn) for site, drawn in self.drawn.items()), default=self.plan.created)
-        return verdict(self.gate, self.plan, policy=self.policy, at=at, offsets=offsets)
+        return verdict(self.gate, self.plan, policy=self.policy, at=at, offsets=offsets, said=self.said)
 
     def _observe(self, fact: Fact) -> list[Row]:
         history = self.histories[f"{fact.site}/{fact.device}"]

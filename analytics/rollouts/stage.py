@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from analytics.rollback.conduct import Conductor, newest_windows
+from analytics.rollback.tracker import Wave
 from analytics.rollouts.audit import Audit
 from analytics.rollouts.desk import Desk
 from analytics.rollouts.facts import ack_fact, device_fact
@@ -57,6 +58,7 @@ class GateStage:
             telemetry,
             settle_ms=_ms(config.rollback_settle_s),
             approval_ms=_ms(config.approval_s),
+            wave=Wave(config.rollback_wave, _ms(config.rollback_wave_s)),
             halted=halted,
         )
         self._desk = Desk(
@@ -66,6 +68,7 @@ class GateStage:
             telemetry,
             verdict_ms=_ms(config.verdict_s),
             forget_ms=_ms(config.forget_s),
+            approval_ms=_ms(config.approval_s),
         )
         self._audit = Audit()
         self._offsets: dict[str, int] = {}

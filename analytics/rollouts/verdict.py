@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from analytics.rollouts.eprocess.combine import threshold
 from analytics.rollouts.eprocess.sample_ratio import is_suspicious
 from analytics.rollouts.staging import over_budget
-from ingest.contract.events import OF_FIRST_EVENTS, GuardKind, GuardVerdict, Outcome, Verdict
+from ingest.contract.events import OF_FIRST_EVENTS, GuardKind, GuardVerdict, Outcome, Verb, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,27 +23,44 @@ CAP = 300.0
 """log10 of the greatest e-value that is written as a number."""
 
 
-def verdict(gate: Gate, plan: RolloutPlan, *, policy: str, at: int, offsets: Mapping[str, int]) -> Verdict:
+class Said(NamedTuple):
+    """What people have decided (`forced`, see `Verdict`), and all that they said."""
+
+    forced: str = ""
+    people: list[str] = []  # noqa: RUF012 - never changed
+
+
+NOTHING_SAID = Said()
+FORCED = {Verb.ABORT: Outcome.FAIL, Verb.OVERRIDE: Outcome.PASS}
+SCORES = {Outcome.PASS: 100.0, Outcome.FAIL: 0.0}
+
+
+def verdict(
+    gate: Gate, plan: RolloutPlan, *, policy: str, at: int, offsets: Mapping[str, int], said: Said = NOTHING_SAID
+) -> Verdict:
     """What the gate answers at watermark `at` (ms), with `evidence` (rows taken) added to the offsets."""
     log10_e = gate.e_value_log10()
+    forced = FORCED[Verb(said.forced)] if said.forced else None
     canaries, controls = gate.cohort.enrolled
     return Verdict(
         rollout=plan.rollout,
         tenant=plan.tenant,
-        verdict=gate.outcome,
-        score=score(gate),
+        verdict=forced or gate.outcome,
+        score=SCORES[forced] if forced else score(gate),
         e_value=significant(10.0 ** min(log10_e, CAP)),
         log10_e=log10_e,
         alpha=plan.alpha,
         n_canary=canaries,
         n_control=controls,
-        reason=reason(gate, at) + _arms(gate, plan) + _stopped(gate, plan),
+        reason=_forced(gate, said) + reason(gate, at) + _arms(gate, plan) + _stopped(gate, plan),
         at=at,
         since=gate.since,
         guards=[guard_verdict(bets) for bets in gate.bets],
         policy_hash=policy,
         offsets=dict(sorted({**offsets, "evidence": gate.rows}.items())),
         guilty=gate.guilty,
+        forced=said.forced,
+        people=said.people,
         observational=is_suspicious(*gate.first_drawn(), plan.first_share()),
     )
 
@@ -68,7 +85,7 @@ def score(gate: Gate) -> float:
     e-value have come from 1 towards 1/alpha. Without evidence the score is 50.
     """
     if gate.outcome is not Outcome.INCONCLUSIVE:
-        return 100.0 if gate.outcome is Outcome.PASS else 0.0
+        return SCORES[gate.outcome]
     limit = threshold(gate.alpha)
     safe = min(bets.log10_safe for bets in gate.bets)
     harm, safe = (min(1.0, max(0.0, value / limit)) for value in (gate.e_value_log10(), safe))
@@ -82,6 +99,11 @@ def reason(gate: Gate, at: int) -> str:
     else:
         sentence = _failed(gate) if gate.outcome is Outcome.FAIL else _passed(gate)
     return sentence + (f"; {gate.late} late facts are listed, not counted" if gate.late else "")
+
+
+def _forced(gate: Gate, said: Said) -> str:
+    ours = "; ".join(one for one in said.people if f" {said.forced}:" in one)
+    return f"{ours}; the gate itself says {gate.outcome.value}: " if said.forced else ""
 
 
 def _arms(gate: Gate, plan: RolloutPlan) -> str:

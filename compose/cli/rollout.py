@@ -95,6 +95,10 @@ def _with_reason(verb: str, text: str) -> click.Command:
 rollout.add_command(_with_reason("pause", "Draw no further device; those that are drawn go on being judged."))
 rollout.add_command(_with_reason("resume", "Draw devices again."))
 rollout.add_command(
+    _with_reason("abort", "Whatever the gate says: the verdict is fail, and who has the release goes back.")
+)
+rollout.add_command(_with_reason("override", "Whatever the gate says: the verdict is pass, and nobody goes back."))
+rollout.add_command(
     _with_reason("approve", "Approve the rollback of a failed rollout in mode approve; it takes two people.")
 )
 

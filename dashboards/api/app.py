@@ -56,6 +56,8 @@ HANDLED: list[ControllerRouterHandler] = [
     rollout_routes.pause_rollout,
     rollout_routes.resume_rollout,
     rollout_routes.approve_rollback,
+    rollout_routes.abort_rollout,
+    rollout_routes.override_gate,
     fleet_routes.fleet,
     fleet_routes.devices,
     fleet_routes.device,

@@ -85,7 +85,8 @@ class PlanWriter:
 
     async def _append(self, plan: RolloutPlan, trace: str | None) -> None:
         with self._telemetry.span("api.plan", parent=trace, rollout=plan.rollout) as span:
-            event_id = f"{plan.rollout}:{plan.created}:{plan.state.value}:{len(plan.approvals)}"
+            said = max([0, *(one.at for one in plan.approvals), *(one.at for one in plan.interventions)])
+            event_id = f"{plan.rollout}:{plan.created}:{plan.state.value}:{said}"
             record = event_record(
                 PLANS, plan.rollout, plan, event_id=event_id, source=SOURCE, time=plan.created, trace=span
             )

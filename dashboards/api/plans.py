@@ -140,6 +140,7 @@ def same_content(existing: RolloutPlan, wanted: RolloutPlan) -> bool:
         created_by=existing.created_by,
         state=existing.state,
         approvals=existing.approvals,
+        interventions=existing.interventions,
         reason=existing.reason,
     )
     return like == existing

@@ -12,6 +12,7 @@ from ingest.contract.events import (
     Approval,
     Guard,
     GuardVerdict,
+    Intervention,
     Outcome,
     PlanState,
     RollbackMode,
@@ -44,6 +45,8 @@ class VerdictView(msgspec.Struct, frozen=True, kw_only=True):
     guilty: str
     observational: bool
     policy_hash: str
+    forced: str
+    people: list[str]
 
 
 class RollbackCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +113,7 @@ class RolloutDetail(RolloutView, frozen=True, kw_only=True):
     command_expiry_s: float = 0.0
     seed: int = 0
     approvals: list[Approval] = []
+    interventions: list[Intervention] = []
     reason: str = ""
     rollback: RollbackDetail | UnsetType = UNSET
 
@@ -171,6 +175,7 @@ class Rollout:
             command_expiry_s=plan.command_expiry_s,
             seed=plan.seed,
             approvals=plan.approvals,
+            interventions=plan.interventions,
             reason=plan.reason,
             **fields,
         )
@@ -199,6 +204,8 @@ def verdict_view(verdict: Verdict) -> VerdictView:
         guilty=verdict.guilty,
         observational=verdict.observational,
         policy_hash=verdict.policy_hash,
+        forced=verdict.forced,
+        people=verdict.people,
     )
 
 

@@ -179,5 +179,14 @@ async def test_people_pause_resume_and_approve_with_a_reason(centre: Centre) -> 
         approvals = (await client.get(base)).json()["data"]["approvals"]
         assert [(one["by"], one["reason"]) for one in approvals] == [("acme-all", "seen")]
         assert (await client.post("/v1/rollouts", json=plan_body())).status_code == 200
+        for verb in ("abort", "override"):
+            assert (await client.post(f"{base}/{verb}", json={"reason": "smoke"})).status_code == 200
+        said = (await client.get(base)).json()["data"]["interventions"]
+        assert [(one["verb"], one["by"], one["reason"]) for one in said] == [
+            ("resume", "acme-all", "back"),
+            ("abort", "acme-all", "smoke"),
+            ("override", "acme-all", "smoke"),
+        ]
         await client.post(f"{base}/end")
-        assert (await client.post(f"{base}/resume", json={"reason": "x"})).status_code == 409
+        for verb in ("resume", "abort", "override"):
+            assert (await client.post(f"{base}/{verb}", json={"reason": "x"})).status_code == 409

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from dashboards.api.plans import BadPlanError, read_plan, same_content, to_plan
-from ingest.contract.events import PlanState
+from dashboards.api.routes.rollout_routes import AGREEMENT_MS, intervened
+from ingest.contract.events import Intervention, PlanState, RollbackMode, RolloutPlan, Verb
 from tests.api_centre import NOW, plan, plan_body
 
 
@@ -86,3 +87,23 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
 def test_equal_content_is_recognised_whoever_wrote_it_whenever() -> None:
     assert same_content(plan(state=PlanState.ENDED), plan(created=NOW + 9, created_by="other"))
     assert not same_content(plan(), plan(alpha=0.01))
+
+
+def test_in_mode_automatic_a_pause_and_its_end_take_two_people_each_time() -> None:
+    def said(plan: RolloutPlan, verb: Verb, by: str, at: int = NOW) -> RolloutPlan:
+        return intervened(plan, Intervention(verb=verb, by=by, at=at, reason="why"))
+
+    one = said(plan(mode=RollbackMode.AUTOMATIC), Verb.PAUSE, "ann")
+    assert one.state is PlanState.RUNNING
+    assert said(one, Verb.PAUSE, "ann").state is PlanState.RUNNING
+    assert said(one, Verb.PAUSE, "bob", NOW + 2 * AGREEMENT_MS).state is PlanState.RUNNING
+    paused = said(one, Verb.PAUSE, "bob", NOW + 1)
+    assert (paused.state, paused.reason) == (PlanState.PAUSED, "bob: why")
+    running = said(said(paused, Verb.RESUME, "bob", NOW + 2), Verb.RESUME, "ann", NOW + 3)
+    assert running.state is PlanState.RUNNING
+    assert said(running, Verb.PAUSE, "ann", NOW + 4).state is PlanState.RUNNING
+    assert said(plan(), Verb.PAUSE, "ann").state is PlanState.PAUSED
+    many = plan()
+    for number in range(30):
+        many = said(many, Verb.ABORT, f"p{number}")
+    assert len(many.interventions) == 20

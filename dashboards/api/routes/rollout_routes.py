@@ -16,11 +16,13 @@ from dashboards.api.plan_writer import PlanConflictError, PlanWriter, Written
 from dashboards.api.plans import BadPlanError, read_plan, to_plan
 from dashboards.api.problems import ProblemError, unknown
 from dashboards.api.rollouts import RolloutDetail, RolloutView
-from ingest.contract.events import Approval, Outcome, PlanState, RolloutPlan
+from ingest.contract.events import Approval, Intervention, Outcome, PlanState, RolloutPlan, Verb
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST)]
 MAX_REASON = 500
 MOST_APPROVALS = 20
+AGREEMENT_MS = 86_400_000
+"""Two people agree when they say so within a day."""
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,14 +82,26 @@ async def end_rollout(request: ApiRequest, name: FromPath[str]) -> Data[RolloutV
 
 @post("/v1/rollouts/{name:str}/pause", opt=needs(Scope.ROLLOUTS_WRITE), status_code=200, tags=["rollouts"])
 async def pause_rollout(request: ApiRequest, name: FromPath[str]) -> Data[RolloutView]:
-    """No further device is drawn; those that are go on being judged. Body: `{"reason": …}`."""
-    return await _set_state(request, name, PlanState.PAUSED)
+    """No further device is drawn; those that are go on being judged. In mode `automatic` it takes two people. Body: `{"reason": …}`."""
+    return await _intervene(request, name, Verb.PAUSE)
 
 
 @post("/v1/rollouts/{name:str}/resume", opt=needs(Scope.ROLLOUTS_WRITE), status_code=200, tags=["rollouts"])
 async def resume_rollout(request: ApiRequest, name: FromPath[str]) -> Data[RolloutView]:
-    """Draw devices again. Body: `{"reason": …}`."""
-    return await _set_state(request, name, PlanState.RUNNING)
+    """Draw devices again. In mode `automatic` it takes two people. Body: `{"reason": …}`."""
+    return await _intervene(request, name, Verb.RESUME)
+
+
+@post("/v1/rollouts/{name:str}/abort", opt=needs(Scope.ROLLOUTS_APPROVE), status_code=200, tags=["rollouts"])
+async def abort_rollout(request: ApiRequest, name: FromPath[str]) -> Data[RolloutView]:
+    """The verdict is `fail`, and who has the release goes back. In mode `automatic` it takes two people. Body: `{"reason": …}`."""
+    return await _intervene(request, name, Verb.ABORT)
+
+
+@post("/v1/rollouts/{name:str}/override", opt=needs(Scope.ROLLOUTS_APPROVE), status_code=200, tags=["rollouts"])
+async def override_gate(request: ApiRequest, name: FromPath[str]) -> Data[RolloutView]:
+    """The verdict is `pass`, and nobody goes back. In mode `automatic` it takes two people. Body: `{"reason": …}`."""
+    return await _intervene(request, name, Verb.OVERRIDE)
 
 
 @post("/v1/rollouts/{name:str}/approve", opt=needs(Scope.ROLLOUTS_APPROVE), status_code=200, tags=["rollouts"])
@@ -109,15 +123,32 @@ async def approve_rollback(request: ApiRequest, name: FromPath[str]) -> Data[Rol
     return await _changed(request, name, approved)
 
 
-async def _set_state(request: ApiRequest, name: str, state: PlanState) -> Data[RolloutView]:
-    reason = await _reason(request)
+STATES = {Verb.PAUSE: PlanState.PAUSED, Verb.RESUME: PlanState.RUNNING}
+
+
+async def _intervene(request: ApiRequest, name: str, verb: Verb) -> Data[RolloutView]:
+    said = Intervention(
+        verb=verb, by=request.user.name, at=context_of(request).clock.now_ms(), reason=await _reason(request)
+    )
 
     def changed(plan: RolloutPlan) -> RolloutPlan:
         if plan.state is PlanState.ENDED:
             raise ProblemError(409, "rollout-ended", f"rollout {name!r} has ended")
-        return structs.replace(plan, state=state, reason=f"{request.user.name}: {reason}")
+        return intervened(plan, said)
 
     return await _changed(request, name, changed)
+
+
+def intervened(plan: RolloutPlan, said: Intervention) -> RolloutPlan:
+    """The plan after somebody asked for something; a pause and its end happen as soon as enough people ask for it."""
+    others = [one for one in plan.interventions if (one.verb, one.by) != (said.verb, said.by)]
+    asked = structs.replace(plan, interventions=[*others, said][-MOST_APPROVALS:], reason=f"{said.by}: {said.reason}")
+    state = STATES.get(said.verb)
+    if state is None or not asked.agree(said.verb, said.at - AGREEMENT_MS):
+        return asked
+    # It is done: the way back is to be agreed on anew.
+    left = [one for one in asked.interventions if one.verb is said.verb or one.verb not in STATES]
+    return structs.replace(asked, state=state, interventions=left)
 
 
 async def _changed(request: ApiRequest, name: str, change: Callable[[RolloutPlan], RolloutPlan]) -> Data[RolloutView]:

@@ -79,6 +79,10 @@ class RollbackMode(StrEnum):
     AUTOMATIC = "automatic"
 
 
+TWO = 2
+"""People, where one is not enough."""
+
+
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which devices a rollout is for; an empty list selects all. `percent`: of those, the share that a hash of each picks."""
 
@@ -106,6 +110,24 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """`by` (a token's name) approved the rollback at `at` (ms) and said why."""
 
+    by: str
+    at: int
+    reason: str
+
+
+class Verb(StrEnum):
+    """What people may do to a rollout."""
+
+    PAUSE = "pause"  # nobody else gets the release
+    RESUME = "resume"
+    ABORT = "abort"  # whatever the gate says: the verdict is fail, and who has the release goes back
+    OVERRIDE = "override"  # whatever the gate says: the verdict is pass, and nobody goes back
+
+
+class Intervention(msgspec.Struct, frozen=True, kw_only=True):
+    """`by` (a token's name) asked for `verb` at `at` (ms) and said why."""
+
+    verb: Verb
     by: str
     at: int
     reason: str
@@ -153,8 +175,14 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     baseline_s: float = 0.0
     actuators: list[ActuatorRef] = []
     approvals: list[Approval] = []
+    interventions: list[Intervention] = []
     reason: str = ""
     created_by: str = ""
+
+    def agree(self, verb: Verb, since: int) -> bool:
+        """Whether enough people have asked for it since `since` (ms): two in mode automatic, one otherwise."""
+        people = {one.by for one in self.interventions if one.verb is verb and one.at >= since}
+        return len(people) >= (TWO if self.mode is RollbackMode.AUTOMATIC else 1)
 
     def first_share(self) -> float:
         """The probability of the canary arm in a site's first draw."""

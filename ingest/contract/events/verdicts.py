@@ -92,3 +92,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     offsets: dict[str, int]
     observational: bool = False
     guilty: str = ""
+    forced: str = ""
+    """`abort` or `override` when people have decided (`verdict` is theirs then), else empty."""
+    people: list[str] = []
+    """Who asked for what, and why, in a sentence each."""
