@@ -43,6 +43,7 @@ class World:
             actuators,
             Telemetry("test"),
             halted=lambda: getattr(self, "halted", False),
+            seal=getattr(self, "seal", list),
         )
         stage.restore(self.parts)
         return stage

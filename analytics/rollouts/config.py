@@ -66,7 +66,7 @@ class OwnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rollout gate and the rollback. Durations in seconds.
 
-    signing_key_file: Ed25519 private key (PEM, mode 0600) that signs commands; devices know its public key.
+    signing_key_file: Ed25519 private key (PEM, mode 0600) that signs commands and verdicts; devices know its public key.
     tick_s: how often time alone is looked at. settle_s: how long a heartbeat waits until what its gateway had sent before
     it has surely been read. gateway_patience_s: after this a gateway that is not heard holds its site's other gateways up
     no longer. verdict_s: how often a verdict is written when only its numbers changed. save_s: how often progress without

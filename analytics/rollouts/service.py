@@ -12,6 +12,7 @@ from analytics.rollback.mqtt_commands import MqttCommands
 from analytics.rollback.orders import ORDER_SETTINGS, ORDERS, OwnerOrders
 from analytics.rollback.sender import Sender
 from analytics.rollback.webhook import CALL_SETTINGS, CALLS, RollbackWebhook
+from analytics.rollouts.seal import Seal
 from analytics.rollouts.stage import GateStage
 from ingest.contract.topics import DEAD_SETTINGS, dead
 from ingest.runtime.backoff import Backoff
@@ -89,7 +90,8 @@ def build_gate(
     data_dir: Path,
 ) -> Service:
     """The gate with its state in `data_dir/gate.db`. Raises SecretError for a key or secret that cannot be used."""
-    actuators: list[Actuator] = [MqttCommands(load_private_key(config.signing_key_file))]
+    key = load_private_key(config.signing_key_file)
+    actuators: list[Actuator] = [MqttCommands(key)]
     senders: list[Sender] = []
     shell: dict[str, Any] = {"log": log, "health": health, "telemetry": telemetry, "member": config.member}
     if config.webhook is not None:
@@ -105,7 +107,7 @@ def build_gate(
         orders = OrderAttempt(config.owners, lambda owner: secrets.get(owner.name, ""), clock)
         senders.append(Sender("rollback-orders", ORDERS, orders, **shell))
     worker = StageWorker(
-        GateStage(config, gateways, actuators, telemetry, halted=_kill_switch(config.kill_switch_file)),
+        GateStage(config, gateways, actuators, telemetry, halted=_kill_switch(config.kill_switch_file), seal=Seal(key)),
         log=log,
         checkpoint=Checkpoint(data_dir / "gate.db"),
         clock=clock,

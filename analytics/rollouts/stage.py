@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from analytics.rollouts.config import GateConfig
     from analytics.rollouts.facts import Fact
     from analytics.rollouts.inbox import Taken
-    from ingest.contract.records import Record
+    from ingest.contract.records import Outgoing, Record
     from ingest.runtime.gateways import Gateways
     from ingest.runtime.telemetry import Telemetry
 
@@ -47,8 +47,9 @@ class GateStage:
         telemetry: Telemetry,
         *,
         halted: Callable[[], bool] = lambda: False,
+        seal: Callable[[list[Outgoing]], list[Outgoing]] = lambda outgoing: outgoing,
     ) -> None:
-        self._config = config
+        self._config, self._seal = config, seal
         self._tenants = sorted({gateway.tenant for gateway in gateways})
         self._inbox, self._fleet = Inbox(gateways, telemetry), Fleet()
         self._places = Places(settle_ms=_ms(config.settle_s), patience_ms=_ms(config.gateway_patience_s))
@@ -84,7 +85,7 @@ class GateStage:
             for place, timeline, facts in self._places.advance(now):
                 self._desk.advance(place, timeline, facts, now)
         watermarks = {tenant: self._places.watermarks(tenant) for tenant in self._tenants}
-        outgoing = self._desk.collect(watermarks, self._offsets, now)
+        outgoing = self._seal(self._desk.collect(watermarks, self._offsets, now))
         outgoing += self._audit.entries(outgoing, now)
         return StepResult(outgoing=outgoing, changed=self._is_time_to_save(now))
 

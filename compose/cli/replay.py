@@ -11,14 +11,18 @@ import msgspec
 
 from analytics.rollouts.policy import policy_hash
 from analytics.rollouts.replay import ReplayError, differences, recorded_evidence, reproduce
-from compose.cli.ending import FAILED, fail
+from analytics.rollouts.seal import signature_problem, signer_of
+from compose.cli.ending import FAILED, fail, refuse
 from compose.cli.log import every_record, with_log
 from ingest.contract.events import RolloutPlan, Verdict
 from ingest.contract.records import read_event, rfc3339
 from ingest.contract.topics import EVIDENCE, PLANS, VERDICTS
+from ingest.runtime.secrets import SecretError, parse_public_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from ingest.contract.events import Evidence
     from ingest.contract.records import Record
@@ -28,34 +32,43 @@ T = TypeVar("T")
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """One recorded verdict; `problem` is empty when it was reproduced byte for byte."""
+    """One recorded verdict; `problem` is empty when it was reproduced byte for byte, and signed as it should be.
+
+    `key` is the id of the key that signed it.
+    """
 
     at: int
     verdict: str
     log10_e: float
     evidence: int
+    key: str = ""
     problem: str = ""
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("name")
+@click.option("--key", "texts", multiple=True, help="A gate's public key (base64): each verdict must be signed by one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a verdict.")
-def replay(config: Path, name: str, *, as_json: bool) -> None:
+def replay(config: Path, name: str, texts: tuple[str, ...], *, as_json: bool) -> None:
     """Judge the rollout NAME again from the log; CONFIG is any process's file: its [log] is read.
 
-    Exit code 0 when every verdict that the log holds is reproduced byte for byte, 1 when one is not.
+    Exit code 0 when every verdict that the log holds is reproduced byte for byte (and signed by a given key), 1 when one is not.
 
     \b
-    Example:
+    Examples:
       tidegate rollout replay analytics.toml firmware-2.3.0
+      tidegate rollout replay analytics.toml firmware-2.3.0 --key "$(cat gate.pub)"
     """
 
     async def look(log: Log) -> list[Record]:
         return [record for topic in (PLANS, EVIDENCE, VERDICTS) for record in await every_record(log, topic)]
 
     try:
-        found = replayed(name, with_log(config, look))
+        keys = parse_public_keys(texts)
+        found = replayed(name, with_log(config, look), keys)
+    except SecretError as error:
+        refuse(str(error))
     except ReplayError as error:
         fail(str(error))
     if not found:
@@ -68,11 +81,17 @@ def replay(config: Path, name: str, *, as_json: bool) -> None:
     sys.exit(FAILED if bad else 0)
 
 
-def replayed(name: str, records: Sequence[Record]) -> list[Replayed]:
-    """Every verdict of a rollout, judged anew. Raises ReplayError when evidence is missing."""
-    plans = _of(name, records, PLANS, RolloutPlan)
+def replayed(name: str, records: Sequence[Record], keys: Mapping[str, Ed25519PublicKey]) -> list[Replayed]:
+    """Every verdict of a rollout, judged anew; with keys, its signature is checked. Raises ReplayError when evidence is missing."""
+    plans = [plan for _, plan in _of(name, records, PLANS, RolloutPlan)]
     evidence = recorded_evidence(name, records)
-    return [_judge(verdict, plans, evidence) for verdict in _of(name, records, VERDICTS, Verdict)]
+    found = []
+    for record, verdict in _of(name, records, VERDICTS, Verdict):
+        one = _judge(verdict, plans, evidence)
+        unsigned = signature_problem(record, keys) if keys else ""
+        problem = "; ".join(text for text in (one.problem, unsigned) if text)
+        found.append(msgspec.structs.replace(one, key=signer_of(record), problem=problem))
+    return found
 
 
 def _judge(recorded: Verdict, plans: Sequence[RolloutPlan], evidence: Sequence[Evidence]) -> Replayed:
@@ -96,10 +115,10 @@ def _problem(recorded: Verdict, plans: Sequence[RolloutPlan], evidence: Sequence
     return "; ".join(f"{field}: recorded {was!r}, reproduced {now!r}" for field, (was, now) in found.items())
 
 
-def _of(name: str, records: Sequence[Record], topic: str, kind: type[T]) -> list[T]:
+def _of(name: str, records: Sequence[Record], topic: str, kind: type[T]) -> list[tuple[Record, T]]:
     ours = [record for record in records if record.topic == topic and record.key == name.encode()]
-    events = [read_event(record, kind) for record in ours]
-    return [event for event in events if event is not None]
+    events = [(record, read_event(record, kind)) for record in ours]
+    return [(record, event) for record, event in events if event is not None]
 
 
 def _line(one: Replayed) -> str:
