@@ -139,7 +139,7 @@ def anomaly_event(site: str, device: str, at: int, status: AnomalyStatus, metric
         metric=metric,
         labels=(),
         status=status,
-        detector="level",
+        detector="robust_level",
         at=at,
         since=at,
         value=1.0,

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from analytics.rollouts.columns import Code
-from analytics.rollouts.eprocess import logrank
+from analytics.rollouts.eprocess import binomial, logrank
 from analytics.rollouts.eprocess.mixture import log10_mixture
 from analytics.rollouts.eprocess.stakes import HARM, SAFE, harm_mixture
 from analytics.rollouts.risk import Exposure
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-EVENTS: dict[GuardKind, Code] = {GuardKind.CRASH: Code.CRASHED, GuardKind.SILENCE: Code.SILENT}
+EVENTS: dict[GuardKind, Code] = {
+    GuardKind.CRASH: Code.CRASHED,
+    GuardKind.SILENCE: Code.SILENT,
+    GuardKind.ALARM: Code.ALARMED,
+}
 """Which rows are a guard's events."""
 
 
@@ -62,7 +66,7 @@ class Bets(msgspec.Struct, kw_only=True):
     """One guard's running bets: natural logarithms of the e-values, one per effect of the mixtures.
 
     `weight` is the guard's share of alpha: the weights of a plan's guards sum to 1. `events` counts first events, or devices whose
-    soak is over, as (canary, control).
+    soak is over, as (canary, control), or failed updates.
     """
 
     guard: Guard
@@ -76,7 +80,10 @@ class Bets(msgspec.Struct, kw_only=True):
 
     def play(self, batch: Batch, cohort: Cohort) -> Path:
         """Take a batch; the bets stay where they are until `settle`."""
-        moves = self._first_events(batch, cohort) if self.guard.kind in EVENTS else self._soaks(batch, cohort)
+        if self.guard.kind is GuardKind.UPDATE:
+            moves = self._updates(batch, cohort)
+        else:
+            moves = self._first_events(batch, cohort) if self.guard.kind in EVENTS else self._soaks(batch, cohort)
         harm, safe = _run(self.harm, moves.harm), _run(self.safe, moves.safe)
         events = np.cumsum(np.concatenate([[self.events], moves.events]), axis=0)
         log10_harm = log10_mixture(harm, harm_mixture(self.guard))
@@ -106,6 +113,17 @@ class Bets(msgspec.Struct, kw_only=True):
         harm = logrank.log_factors(o, d, n1, n0, HARM[self.guard.kind].effects, log_null=0.0)
         safe = logrank.log_factors(o, d, n1, n0, SAFE[self.guard.kind].effects, log_null=math.log(self.guard.margin))
         return Moves(run, harm, safe, np.stack([o, d - o], axis=1))
+
+    def _updates(self, batch: Batch, cohort: Cohort) -> Moves:
+        code, margin = batch.rows.code, self.guard.margin
+        answers = np.flatnonzero((code == Code.UPDATED) | (code == Code.UPDATE_FAILED))
+        happened = self.exposure.advance(batch, cohort, answers, np.flatnonzero(code == Code.CENSORED), singly=True)
+        ours = cohort.canary[happened.device]
+        row = happened.row[ours]
+        failed = code[row] == Code.UPDATE_FAILED
+        harm = binomial.log_factors(failed, binomial.worse_than(margin, HARM[self.guard.kind].effects), margin)
+        safe = binomial.log_factors(failed, binomial.better_than(margin, SAFE[self.guard.kind].effects), margin)
+        return Moves(batch.run[row], harm, safe, np.stack([failed, np.zeros_like(failed)], axis=1).astype(np.int64))
 
     def _soaks(self, batch: Batch, cohort: Cohort) -> Moves:
         rows = batch.rows

@@ -24,6 +24,9 @@ class Code(IntEnum):
     SOAKED = 3
     CENSORED = 4
     LATE = 5
+    ALARMED = 6
+    UPDATED = 7
+    UPDATE_FAILED = 8
 
 
 class EvidenceColumns(NamedTuple):

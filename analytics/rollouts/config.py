@@ -73,6 +73,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     consequences is saved. rollback_settle_s: how long a device may be absent before a rollback counts it as unreachable.
     A rollback's commands go down in waves of rollback_wave devices (0: all at once), rollback_wave_s apart.
     forget_s: how long an ended rollout is remembered. approval_s: how long an approval of a rollback holds.
+    alarm_settle_s: how long after it was raised a detector's alarm counts as evidence.
     kill_switch_file: while this file exists nothing is begun: no draw, no rollback, no repeated command.
     group and member: the consumer group, and this process's fixed name in it; a group is for one gate.
     """
@@ -88,6 +89,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rollback_wave_s: float = 10.0
     forget_s: float = 30 * 86_400.0
     approval_s: float = 86_400.0
+    alarm_settle_s: float = 60.0
     kill_switch_file: str = ""
     max_records: int = 2000
     group: str = "tidegate-gate"
@@ -98,7 +100,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be meant."""
         _require_positive(self, "tick_s", "gateway_patience_s", "save_s", "forget_s", "approval_s")
-        for field in ("settle_s", "verdict_s", "rollback_settle_s", "rollback_wave_s"):
+        for field in ("settle_s", "verdict_s", "rollback_settle_s", "rollback_wave_s", "alarm_settle_s"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least 0 seconds")
         if self.rollback_wave < 0:

@@ -28,6 +28,8 @@ class History(msgspec.Struct, kw_only=True):
     silent_in_grace: bool = False
     crashed: bool = False
     silent: bool = False
+    alarmed: bool = False
+    answered: bool = False
     left: bool = False
 
     def key(self) -> str:
@@ -45,7 +47,7 @@ def observe(history: History, fact: Fact, grace_ms: int) -> EvidenceKind | None:
         return None
     if _ends_install(history, fact):
         history.grace_until, history.silent_in_grace = 0, False
-        return None
+        return _answer(history, fact)
     if fact.kind is FactKind.RETIRED:
         history.left = True
         return EvidenceKind.CENSORED
@@ -68,6 +70,8 @@ def would_count(history: History, fact: Fact) -> EvidenceKind | None:
         return EvidenceKind.CRASHED
     if fact.kind is FactKind.SILENT and not history.silent:
         return EvidenceKind.SILENT
+    if fact.kind is FactKind.ALARMED and not history.alarmed:
+        return EvidenceKind.ALARMED
     return None
 
 
@@ -80,8 +84,24 @@ def _begin_install(history: History, fact: Fact, grace_ms: int) -> None:
 def _ends_install(history: History, fact: Fact) -> bool:
     # The reboot into other firmware is the install's own, asked for by us or not.
     return fact.kind is FactKind.INSTALLED or (
-        fact.kind is FactKind.INSTALL_OVER and fact.command == history.command and history.command != ""
+        fact.kind in _ENDINGS and fact.command == history.command and history.command != ""
     )
+
+
+def _answer(history: History, fact: Fact) -> EvidenceKind | None:
+    # One bet per device: what it says first of its update.
+    kind = _ENDINGS.get(fact.kind)
+    if kind is None or history.answered:
+        return None
+    history.answered = True
+    return kind
+
+
+_ENDINGS = {
+    FactKind.INSTALL_OVER: None,
+    FactKind.INSTALL_DONE: EvidenceKind.UPDATED,
+    FactKind.INSTALL_FAILED: EvidenceKind.UPDATE_FAILED,
+}
 
 
 def _first(history: History, fact: Fact) -> EvidenceKind | None:
@@ -89,6 +109,9 @@ def _first(history: History, fact: Fact) -> EvidenceKind | None:
     if fact.kind is FactKind.REBOOTED and not history.crashed:
         history.crashed = True
         return EvidenceKind.CRASHED
+    if fact.kind is FactKind.ALARMED and not history.alarmed:
+        history.alarmed = True
+        return EvidenceKind.ALARMED
     overdue = fact.kind is FactKind.GRACE_OVER and is_overdue(history, fact)
     if (fact.kind is FactKind.SILENT or overdue) and not history.silent:
         history.silent, history.silent_in_grace = True, False

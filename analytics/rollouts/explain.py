@@ -8,7 +8,7 @@ import numpy as np
 
 from analytics.rollouts.eprocess.combine import threshold
 from analytics.rollouts.gate import new_gate, weighted_harm
-from ingest.contract.events import OF_FIRST_EVENTS, Outcome
+from ingest.contract.events import OF_SOAKS, GuardKind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,8 @@ def _sentences(gate: Gate, hours: float) -> list[str]:
 
 def _guard_sentence(gate: Gate, bets: Bets) -> str:
     canary, control = bets.events
-    seen = "first events" if bets.guard.kind in OF_FIRST_EVENTS else "soaks"
+    seen = "soaks" if bets.guard.kind in OF_SOAKS else "first events"
+    seen = "failed updates" if bets.guard.kind is GuardKind.UPDATE else seen
     needed = threshold(gate.alpha) - float(np.log10(bets.weight))
     harm = f"against harmlessness 10^{bets.log10_harm:.2f} of 10^{needed:.2f}"
     safe = f"against the margin {bets.guard.margin:g} 10^{bets.log10_safe:.2f} of 10^{threshold(gate.alpha):.2f}"

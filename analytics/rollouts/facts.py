@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ingest.contract.events import AckEvent, AckStatus, DeviceChange, DeviceEvent
+from ingest.contract.events import AckEvent, AckStatus, AnomalyEvent, AnomalyStatus, DeviceChange, DeviceEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,13 +18,16 @@ class FactKind(IntEnum):
 
     ACCEPTED = 0  # the device took the install command: the grace begins
     INSTALLED = 1  # it came back with other firmware
-    INSTALL_OVER = 2  # it says that the install is done, failed or refused
+    INSTALL_OVER = 2  # its install command expired unanswered
     REBOOTED = 3
     HEARD = 4
     SILENT = 5
     RETIRED = 6
     GRACE_OVER = 7  # nobody's message: time has passed
     SOAK_OVER = 8  # likewise
+    INSTALL_DONE = 9  # it says so
+    INSTALL_FAILED = 10  # it says so, or that it refuses
+    ALARMED = 11  # a detector's alarm began
 
 
 class Fact(msgspec.Struct, frozen=True, order=True):
@@ -36,6 +39,7 @@ class Fact(msgspec.Struct, frozen=True, order=True):
     device: str
     command: str = ""
     trace: str = ""
+    reason: str = ""
 
     def identity(self) -> tuple[int, FactKind, str, str]:
         """Equal for a fact that was delivered again."""
@@ -53,6 +57,18 @@ _CHANGES: Mapping[DeviceChange, FactKind] = {
 }
 
 
+_ANSWERS: Mapping[AckStatus, FactKind] = {
+    AckStatus.ACCEPTED: FactKind.ACCEPTED,
+    AckStatus.DONE: FactKind.INSTALL_DONE,
+    AckStatus.REFUSED: FactKind.INSTALL_FAILED,
+    AckStatus.FAILED: FactKind.INSTALL_FAILED,
+    AckStatus.EXPIRED: FactKind.INSTALL_OVER,
+}
+
+BLIND = frozenset({"robust_level", "robust_rate"})
+"""Detectors that know neither release nor arm: they compare a series with its own past."""
+
+
 def device_fact(event: DeviceEvent, trace: str) -> Fact | None:
     """A device event as a fact. A last will is none: a connection that broke is no silence before the lease runs out."""
     kind = _CHANGES.get(event.change)
@@ -61,5 +77,14 @@ def device_fact(event: DeviceEvent, trace: str) -> Fact | None:
 
 def ack_fact(ack: AckEvent, trace: str) -> Fact:
     """An acknowledgement as a fact."""
-    kind = FactKind.ACCEPTED if ack.status is AckStatus.ACCEPTED else FactKind.INSTALL_OVER
-    return Fact(ack.at, kind, ack.site, ack.device, ack.command, trace)
+    return Fact(ack.at, _ANSWERS[ack.status], ack.site, ack.device, ack.command, trace, ack.reason)
+
+
+def alarm_fact(event: AnomalyEvent, settle_ms: int, trace: str) -> Fact | None:
+    """A detector's alarm as a fact that counts `settle_ms` after it was raised: by then it has been read, whichever the arm.
+
+    None for what is no beginning, and for detectors that may know the release: they compare by it.
+    """
+    if event.status is not AnomalyStatus.ENTERED or event.detector not in BLIND:
+        return None
+    return Fact(event.at + settle_ms, FactKind.ALARMED, event.site, event.device, trace=trace, reason=event.detector)

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+HARMS = (Code.CRASHED, Code.SILENT, Code.UPDATE_FAILED)
+"""What harms a device, and uses up a rollout's blast radius."""
+
 ENTER, HAPPEN, LEAVE = 0, 1, 2
 """The order within one instant: who enters is at risk of what happens then, who leaves still was."""
 
 
 class Cohort(msgspec.Struct):
-    """The enrolled devices by number: `stratum`, `pool`, `canary` and `harmed` (it had a first event) have shape (devices,)."""
+    """The enrolled devices by number: `stratum`, `pool`, `canary` and `harmed` (one of `HARMS` happened to it) have shape (devices,)."""
 
     stratum: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     pool: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -37,13 +40,13 @@ class Cohort(msgspec.Struct):
         self.harmed = np.concatenate([self.harmed, np.zeros(len(fresh), dtype=bool)])
 
     def note_harm(self, rows: EvidenceColumns, taken: int) -> None:
-        """Take the first events among the rows that the gate took."""
+        """Take the harms among the rows that the gate took."""
         code, device = rows.code[:taken], rows.device[:taken]
-        self.harmed[device[np.isin(code, (Code.CRASHED, Code.SILENT)) & (device >= 0)]] = True
+        self.harmed[device[np.isin(code, HARMS) & (device >= 0)]] = True
 
     @property
     def harmed_canaries(self) -> int:
-        """How many canaries had a first event."""
+        """How many canaries are harmed."""
         return int((self.harmed & self.canary).sum())
 
     @property

@@ -198,7 +198,9 @@ class Rollout(msgspec.Struct, kw_only=True):
             heapq.heappush(self.deadlines.setdefault(history.site, []), (history.grace_until, history.device))
         if kind is None:
             return []
-        detail = "silent since its install" if fact.kind is FactKind.GRACE_OVER else fact.kind.name.lower()
+        detail = (
+            "silent since its install" if fact.kind is FactKind.GRACE_OVER else fact.reason or fact.kind.name.lower()
+        )
         return [self._row(history, kind, fact.at, fact.trace, detail)]
 
     def _begin_soak(self, history: History, at: int) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from analytics.rollouts.columns import Code, EvidenceColumns
-from ingest.contract.events import OF_FIRST_EVENTS, Arm, EvidenceKind
+from ingest.contract.events import OF_SOAKS, Arm, EvidenceKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,5 +119,5 @@ class Roster(msgspec.Struct):
 
 def new_roster(guards: Sequence[Guard]) -> Roster:
     """Nobody yet; the metrics are those that the guards watch."""
-    names = [guard.metric or guard.name for guard in guards if guard.kind not in OF_FIRST_EVENTS]
+    names = [guard.metric or guard.name for guard in guards if guard.kind in OF_SOAKS]
     return Roster(metrics={name: place for place, name in enumerate(dict.fromkeys(names))})

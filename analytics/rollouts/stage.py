@@ -10,7 +10,7 @@ from analytics.rollback.conduct import Conductor, newest_windows
 from analytics.rollback.tracker import Wave
 from analytics.rollouts.audit import Audit
 from analytics.rollouts.desk import Desk
-from analytics.rollouts.facts import ack_fact, device_fact
+from analytics.rollouts.facts import ack_fact, alarm_fact, device_fact
 from analytics.rollouts.fleet import Fleet
 from analytics.rollouts.inbox import TOPICS, Inbox, trace_of
 from analytics.rollouts.places import Places
@@ -135,6 +135,9 @@ class GateStage:
             self._places.hear(event, taken.record.timestamp, now)
         elif isinstance(event, AnomalyEvent):
             self._conductor.anomalies.take(event)
+            alarm = alarm_fact(event, _ms(self._config.alarm_settle_s), trace)
+            if alarm is not None and event.tenant in self._tenants:
+                self._add_fact(event.tenant, alarm)
         elif taken.record.topic == PLANS:
             self._take_plan(taken, event, now)
 

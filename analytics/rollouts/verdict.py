@@ -10,7 +10,7 @@ import numpy as np
 from analytics.rollouts.eprocess.combine import threshold
 from analytics.rollouts.eprocess.sample_ratio import is_suspicious
 from analytics.rollouts.staging import over_budget
-from ingest.contract.events import OF_FIRST_EVENTS, GuardKind, GuardVerdict, Outcome, Verb, Verdict
+from ingest.contract.events import OF_FIRST_EVENTS, OF_SOAKS, GuardKind, GuardVerdict, Outcome, Verb, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,7 +152,9 @@ def _seen(gate: Gate) -> str:
 
 def _counts(bets: Bets) -> str:
     canary, control = bets.events
-    if bets.guard.kind not in OF_FIRST_EVENTS:
+    if bets.guard.kind is GuardKind.UPDATE:
+        return f"{canary} updates failed or were refused"
+    if bets.guard.kind in OF_SOAKS:
         return f"the soak of {canary} canaries and {control} controls is over"
     return f"{canary} first events among canaries, {control} among controls"
 
@@ -163,12 +165,12 @@ def _needed(gate: Gate) -> str:
         for bets in gate.bets
         if bets.guard.kind in OF_FIRST_EVENTS
     ]
-    soaks = [
-        f"more soaks for {bets.guard.name}"
+    others = [
+        f"more {'soaks' if bets.guard.kind in OF_SOAKS else 'updates'} for {bets.guard.name}"
         for bets in gate.bets
         if bets.guard.kind not in OF_FIRST_EVENTS and bets.log10_safe < threshold(gate.alpha)
     ]
-    return ", ".join(first + soaks)
+    return ", ".join(first + others)
 
 
 def _hours_to_pass(gate: Gate, at: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from analytics.rollouts.gate import new_gate
 from analytics.rollouts.recording import JudgePlan, judge_columns
 from compose.bench.gate.world import HOUR_MS, World, evidence, tell
-from ingest.contract.events import OF_FIRST_EVENTS, Guard, GuardKind
+from ingest.contract.events import Guard, GuardKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -181,6 +181,6 @@ def _stage(asked: Question, canaries: int, controls: int) -> Stage:
 
 
 def _is_simulated(guard: Guard, guards: Sequence[Guard]) -> bool:
-    # The simulated fleet has one soaked value; a second one would only repeat it.
+    # The simulated fleet has neither alarms nor updates, and one soaked value; a second one would only repeat it.
     soaks = [other for other in guards if other.kind is GuardKind.SOAK]
-    return guard.kind in OF_FIRST_EVENTS or guard in soaks[:1]
+    return guard.kind in (GuardKind.CRASH, GuardKind.SILENCE) or guard in soaks[:1]

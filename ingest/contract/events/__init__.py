@@ -6,6 +6,7 @@ from ingest.contract.events.audit import GENESIS, AuditEntry, digest_of
 from ingest.contract.events.fleet import DeviceChange, DeviceEvent, DeviceState, GatewayEvent
 from ingest.contract.events.plans import (
     OF_FIRST_EVENTS,
+    OF_SOAKS,
     ActuatorRef,
     Approval,
     Budget,
@@ -29,6 +30,7 @@ from ingest.contract.events.verdicts import Arm, Evidence, EvidenceKind, GuardVe
 __all__ = [
     "GENESIS",
     "OF_FIRST_EVENTS",
+    "OF_SOAKS",
     "AccountEvent",
     "AckEvent",
     "AckStatus",

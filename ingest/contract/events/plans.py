@@ -16,10 +16,15 @@ class GuardKind(StrEnum):
     SOAK = "soak"  # a device's statistic after its soak: a latency, a gauge
     SHARE = "share"  # the same for shares between 0 and 1
     COUNT = "count"  # the same for counts
+    ALARM = "alarm"  # first alarm of a detector since enrolment
+    UPDATE = "update"  # canaries whose update failed or was refused
 
 
-OF_FIRST_EVENTS = frozenset({GuardKind.CRASH, GuardKind.SILENCE})
-"""The guards of a device's first event; the others watch a statistic of its soak."""
+OF_FIRST_EVENTS = frozenset({GuardKind.CRASH, GuardKind.SILENCE, GuardKind.ALARM})
+"""The guards of a device's first event."""
+
+OF_SOAKS = frozenset({GuardKind.SOAK, GuardKind.SHARE, GuardKind.COUNT})
+"""The guards of a statistic of its soak."""
 
 
 class Worse(StrEnum):
@@ -40,7 +45,8 @@ class Scale(StrEnum):
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """One way in which a release may do harm.
 
-    `margin` is what is tolerable. Crash and silence: the marginal hazard ratio of first events. Soak: by which factor
+    `margin` is what is tolerable. Crash, silence and alarm: the marginal hazard ratio of first events. Update: the share of updates
+    that may fail. Soak: by which factor
     (scale ratio) or by how much (scale difference) a value may be worse. Share: by how much it may be worse. Count: by how
     much more probable it may be that the canary of a pair is the worse one. `metric` is what kinds soak, share and count are
     of; empty stands for the guard's name.
@@ -57,7 +63,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
 
 def margin_range(guard: Guard) -> tuple[float, float]:
     """Between which bounds a margin of this guard means something; both are excluded."""
-    if guard.kind in (GuardKind.SHARE, GuardKind.COUNT):
+    if guard.kind in (GuardKind.SHARE, GuardKind.COUNT, GuardKind.UPDATE):
         return 0.0, 1.0
     by_difference = guard.kind is GuardKind.SOAK and guard.scale is Scale.DIFFERENCE
     return (0.0 if by_difference else 1.0), math.inf

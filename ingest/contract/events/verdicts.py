@@ -24,6 +24,9 @@ class EvidenceKind(StrEnum):
     SILENT = "silent"
     SOAKED = "soaked"  # its soak is over: `value` is its statistic of `metric`
     CENSORED = "censored"  # left for a reason that is neither arm's doing: retired, moved, plan ended
+    ALARMED = "alarmed"  # a detector's alarm, of one that knows neither release nor arm
+    UPDATED = "updated"  # a canary says that its update is done
+    UPDATE_FAILED = "update_failed"  # ... or that it failed or was refused: `detail` says why
     LATE = "late"  # arrived behind the watermark: listed, never part of the deciding process
 
 
@@ -60,7 +63,7 @@ class Outcome(StrEnum):
 class GuardVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers of one guard: logarithms (base 10) of its harm and non-inferiority e-values.
 
-    `events_canary` and `events_control` count first events, or the devices whose soak is over.
+    `events_canary` and `events_control` count first events, or the devices whose soak is over, or (canaries only) failed updates.
     """
 
     name: str
