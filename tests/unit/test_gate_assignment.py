@@ -19,8 +19,8 @@ from ingest.contract.events import Arm, Evidence, EvidenceKind
 from ingest.contract.topics import EVIDENCE, every_topic
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.sqlite import SqliteLog
+from tests.gate_stage_world import World
 from tests.gate_world import Fleet
-from tests.unit.test_gate_stage import World
 from tests.unit.test_gate_stages import staged
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from compose.cli.replay import replayed
 from ingest.contract.commands import key_id
 from ingest.contract.records import Record
 from ingest.contract.topics import VERDICTS
-from tests.gate_world import plan_of, plan_record
 from tests.gate_stage_world import World
+from tests.gate_world import plan_of, plan_record
 
 KEY = Ed25519PrivateKey.generate()
 NAME = key_id(KEY.public_key())

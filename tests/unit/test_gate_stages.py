@@ -23,9 +23,9 @@ from ingest.contract.events import (
     Stage,
 )
 from ingest.contract.topics import EVIDENCE
+from tests.gate_stage_world import SECOND, World
 from tests.gate_world import NEW, T0, Fleet, Reader, commands_in, plan_of, plan_record
 from tests.unit.test_gate_soaking import GUARDS, soaks, windows
-from tests.unit.test_gate_stage import SECOND, World
 
 STAGES = [Stage(share=0.25, soak_s=100.0), Stage(share=0.5, soak_s=200.0), Stage(share=1.0)]
 

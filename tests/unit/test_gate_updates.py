@@ -21,8 +21,8 @@ from ingest.contract.events import (
     Outcome,
 )
 from ingest.contract.topics import EVIDENCE
+from tests.gate_stage_world import CONFIG, SECOND, World
 from tests.gate_world import NEW, anomaly, anomaly_event, plan_of
-from tests.unit.test_gate_stage import CONFIG, SECOND, World
 
 SILENCE = Guard(name="silence", kind=GuardKind.SILENCE, margin=5.0)
 UPDATE = Guard(name="update", kind=GuardKind.UPDATE, margin=0.05)
