@@ -129,6 +129,12 @@ class Core:
         """Whether so many windows have begun since the last flush that the next one should not wait."""
         return self._rooms.windows.open.fresh >= self._rooms.windows_at_once
 
+    def still(self) -> bool:
+        """Whether nothing is open, and nothing has come since the last flush: then only time has something to say."""
+        rooms = self._rooms
+        waits = rooms.position > rooms.saved.processed or rooms.refused or rooms.alarms.waiting()
+        return not waits and not len(rooms.windows.open.rows)
+
     def begin_merge(self, now: int) -> Merge | None:
         """Blocks of the journal to be packed together at `now` (ms), if it is time to."""
         return self._rooms.journal.begin_merge(self._rooms.saved.processed, now)

@@ -26,6 +26,10 @@ DRAIN_S = 2.0
 """How long a draining gateway goes on committing what it has read. The rest is not acknowledged: it is sent again."""
 
 
+STILL = 5
+"""So many times longer is the pause between flushes while nothing comes and nothing is open."""
+
+
 class Pipeline:
     """Commits what arrives, acknowledges it, and flushes every `flush_s`; `flushed` is called after each flush.
 
@@ -71,9 +75,10 @@ class Pipeline:
             await self._wait(next_flush)
             if self._draining or self._intake.due_in() == 0:
                 await self._commit()
+                next_flush = min(next_flush, self._clock.monotonic() + self.flush_s)
             if self._clock.monotonic() >= next_flush or self._core.crowded():
                 await self._flush()
-                next_flush = self._clock.monotonic() + self.flush_s
+                next_flush = self._clock.monotonic() + self.flush_s * (STILL if self._core.still() else 1)
         await self._merged()
         await self._flush()
 
@@ -112,13 +117,14 @@ class Pipeline:
                 await self._commit()
             following = await self._flush_turn()
             flushed = flushed.then(following) if following else flushed._replace(more=False)
+        if flushed is None:
+            return
         now = self._clock.now_ms()
         if not self._draining and (self._merging is None or self._merging.done()):
             await self._merged()
             self._merging = asyncio.create_task(self._merge(now))
-        if flushed is not None:
-            self._flushed()
-            self._meters.flushed(flushed, await self._thread.run(self._core.standing), now)
+        self._flushed()
+        self._meters.flushed(flushed, await self._thread.run(self._core.standing), now)
 
     async def _flush_turn(self) -> Flushed | None:
         now, oldest = self._clock.now_ms(), self._intake.oldest()

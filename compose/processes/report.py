@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ingest.runtime.clock import Clock
     from ingest.runtime.health import Health
 
-LOOK_S = 0.5
+LOOK_S = 1.0
 
 
 class Report:

@@ -41,9 +41,9 @@ class Equipment:
         self.telemetry = Telemetry(f"tidegate-{name}", otlp_endpoint=otlp_endpoint)
         self._closing = AsyncExitStack()
 
-    def log(self, config: LogConfig) -> Log:
-        """The log, closed with the process."""
-        log = open_log(config, self.clock)
+    def log(self, config: LogConfig, *, seldom: bool = False) -> Log:
+        """The log, closed with the process; `seldom`: little is read from it."""
+        log = open_log(config, self.clock, seldom=seldom)
         self._closing.push_async_callback(log.close)
         return log
 
@@ -85,7 +85,7 @@ async def run_edge(config: EdgeProcess, path: Path) -> None:
     if config.edge.listener is not None:
         _require_free(config.edge.listener)
     has = Equipment("edge", config.tracing.otlp_endpoint)
-    log, observe = has.log(config.log), has.observe(config.observe)
+    log, observe = has.log(config.log, seldom=True), has.observe(config.observe)
     edge = build_edge(config.edge, clock=has.clock, log=log, health=has.health, telemetry=has.telemetry)
     listeners = [receiver for receiver in edge.receivers if isinstance(receiver, MqttListener)]
     collect_rarely()

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     Take = Callable[[Sequence[Record], int], Awaitable[None]]
 
-POLL_S = 0.5
+POLL_S = 2.0
+"""How long one look waits at the most; what comes ends it at once."""
 _MOST_RECORDS = 500
 
 

@@ -136,3 +136,17 @@ async def test_what_arrives_meanwhile_is_acknowledged_between_turns(bench: Bench
     assert order.count("acknowledged") == 1
     thread.close()
     bench.close()
+
+
+def test_a_gateway_is_still_when_nothing_is_open_and_nothing_has_come(bench: Bench) -> None:
+    assert not bench.core.still()  # what came is not flushed
+    bench.flush(T0 + 11_500)
+    assert not bench.core.still()  # windows are open
+    bench.flush(T0 + 100_000)
+    assert bench.core.still()
+    bench.take(said(101), T0 + 101_000)
+    assert not bench.core.still()
+    bench.flush(T0 + 200_000)
+    bench.core.refuse(bench.waiting()[-1])
+    assert not bench.core.still()  # that record is to be forgotten, and counted
+    bench.close()

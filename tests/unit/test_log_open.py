@@ -33,6 +33,14 @@ async def test_sqlite(tmp_path: Path) -> None:
     await log.close()
 
 
+def test_who_reads_little_asks_less_often() -> None:
+    config = LogConfig(kind="kafka", bootstrap="kafka-1:9092")
+    usual, seldom = config.kafka().paces(), config.kafka(seldom=True).paces()
+    assert all(seldom[name] > usual[name] for name in usual)
+    hurried = msgspec.structs.replace(config.kafka(seldom=True), session_timeout_s=6.0)
+    assert hurried.paces()["heartbeat_interval_ms"] == 600
+
+
 async def test_kafka_is_not_asked_before_it_is_used() -> None:
     log = open_log(LogConfig(kind="kafka", bootstrap="kafka-1:9092, kafka-2:9092"), ManualClock())
     assert isinstance(log, KafkaLog)

@@ -37,9 +37,10 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         elif not self.path:
             raise ValueError("path: missing, expected the file of the embedded log")
 
-    def kafka(self) -> KafkaConfig:
-        """The part that is for Kafka."""
+    def kafka(self, *, seldom: bool = False) -> KafkaConfig:
+        """The part that is for Kafka; `seldom` as there."""
         return KafkaConfig(
+            seldom=seldom,
             bootstrap=self.bootstrap,
             client_id=self.client_id,
             username=self.username,
@@ -52,7 +53,12 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         )
 
 
-def open_log(config: LogConfig, clock: Clock) -> Log:
-    """The log; nothing is connected or created before it is used. Raises ValueError when `config` contradicts itself."""
+def open_log(config: LogConfig, clock: Clock, *, seldom: bool = False) -> Log:
+    """The log; nothing is connected or created before it is used. `seldom`: little is read from it, see KafkaConfig.
+
+    Raises ValueError when `config` contradicts itself.
+    """
     config.check()
-    return KafkaLog(config.kafka(), clock) if config.kind == "kafka" else SqliteLog(Path(config.path), clock)
+    if config.kind == "kafka":
+        return KafkaLog(config.kafka(seldom=seldom), clock)
+    return SqliteLog(Path(config.path), clock)

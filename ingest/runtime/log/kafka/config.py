@@ -34,6 +34,8 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     replication: int = -1
     session_timeout_s: float = 30.0
     """A member of a group that is not heard for so long loses its partitions to the others."""
+    seldom: bool = False
+    """Records are rare and groups have one member: what is asked again and again is asked less often."""
 
     def check(self) -> None:
         """Raises ValueError that names the field and what is expected."""
@@ -50,6 +52,15 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
                 f"mechanism: PLAIN without TLS shows the password to the network on its way to {self.bootstrap}; "
                 "set tls_ca, or use SCRAM-SHA-512"
             )
+
+    def paces(self) -> dict[str, int]:
+        """How often a consumer of aiokafka asks when there is nothing: what comes is sent at once all the same."""
+        most = 3000 if self.seldom else 1000
+        return {
+            "heartbeat_interval_ms": min(most, round(self.session_timeout_s * 100)),
+            "fetch_max_wait_ms": 2000 if self.seldom else 500,
+            "consumer_timeout_ms": 2000 if self.seldom else 200,
+        }
 
     def addresses(self) -> list[str]:
         """The bootstrap servers."""

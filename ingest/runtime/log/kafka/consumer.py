@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Resume = Callable[[TopicPartition], int | None]
 
 SILENCE_S = 3.0
-"""After so long without an answer to a fetch (the brokers give one twice a second) they are asked for a sign of life."""
+"""After so long without an answer to a fetch (the brokers give one every two seconds) they are asked for a sign of life."""
 
 FETCH_BYTES = 16 * 1024 * 1024
 
@@ -37,11 +37,11 @@ async def open_client(config: KafkaConfig, *, group: str | None = None, member: 
     assignor = type("OwnStickyAssignor", (StickyPartitionAssignor,), {})
     client = AIOKafkaConsumer(
         **config.client(),
+        **config.paces(),
         group_id=group,
         group_instance_id=member if group is not None else None,
         partition_assignment_strategy=(assignor,),
         session_timeout_ms=round(config.session_timeout_s * 1000),
-        heartbeat_interval_ms=min(1000, round(config.session_timeout_s * 100)),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
