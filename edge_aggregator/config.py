@@ -83,7 +83,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     commit_bytes: int = _MIB
     commit_samples: int = 65_536
     flush_interval_s: float = 1.0
-    intake_bytes: int = 32 * _MIB
+    intake_bytes: int = 8 * _MIB
     max_payload_bytes: int = _MIB
     max_series: int = 100_000
     max_devices: int = 10_000

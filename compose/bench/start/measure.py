@@ -46,7 +46,7 @@ class Sizing(NamedTuple):
 
 
 MOST_UNFLUSHED = 140_000
-"""A second at 20,000 messages, and then all that the intake holds (32 MiB) in one commit."""
+"""A second at 20,000 messages, and then all that an intake of 32 MiB holds, four times the default."""
 WHOLE = Sizing(1_000, 2048 * _MIB, 64 * _MIB, 60, MOST_UNFLUSHED, 5)
 QUICK = Sizing(20, 2 * _MIB, _MIB // 4, 10, 200, 1)
 
