@@ -23,7 +23,7 @@ class MetricName(NamedTuple):
     labels: Labels = ()
 
 
-_NO_METRIC = MetricName("")
+NO_METRIC = MetricName("")
 
 
 class MetricNames:
@@ -40,12 +40,16 @@ class MetricNames:
         self._uses.update(found)
         return found
 
+    def find(self, metric: str, labels: Labels) -> int | None:
+        """The id; None when no series has it."""
+        return self._ids.get((metric, labels))
+
     def release(self, metric: int) -> None:
         """One series less has it."""
         self._uses[metric] -= 1
         if not self._uses[metric]:
             del self._uses[metric], self._ids[self.names[metric]]
-            self.names[metric] = _NO_METRIC
+            self.names[metric] = NO_METRIC
 
     def each(self, of: Callable[[str], int], metric: NDArray[np.int64]) -> NDArray[np.int64]:
         """What `of` says of the names of these metrics, shape (n,); there must be some."""

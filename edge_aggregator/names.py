@@ -9,8 +9,9 @@ import numpy as np
 from edge_aggregator.aspects import Aspects
 from edge_aggregator.columns import Columns
 from edge_aggregator.metric_facts import OVERFLOW_METRIC, Facts, MetricFacts
-from edge_aggregator.metric_names import Labels, MetricNames
+from edge_aggregator.metric_names import MetricNames
 from edge_aggregator.quotas.places import Places
+from edge_aggregator.series_names import UNKNOWN, SeriesIndex, SeriesName, SeriesNames
 from edge_aggregator.width_switches import NEVER, WidthSwitches
 
 if TYPE_CHECKING:
@@ -20,13 +21,7 @@ if TYPE_CHECKING:
 
     from edge_aggregator.widths import Widths
 
-
-class SeriesName(NamedTuple):
-    """What identifies a series: the device's id, the metric, and sorted (name, value) pairs."""
-
-    device: int
-    metric: str
-    labels: Labels = ()
+__all__ = ["Names", "SeriesName", "SeriesRow"]
 
 
 class SeriesRow(NamedTuple):
@@ -39,7 +34,6 @@ class SeriesRow(NamedTuple):
     switch: int
 
 
-_UNKNOWN = SeriesName(0, "")
 _ROWS_AT_ONCE = 1024
 _MOST_IDS = 1 << 22  # a window's key has room for no more
 
@@ -66,7 +60,6 @@ class Names:
         aspects: Aspects | None = None,
     ) -> None:
         self.devices: list[str] = []
-        self.series: list[SeriesName] = []
         self.columns = Columns(
             {
                 "device": ("u4", 0),
@@ -92,9 +85,10 @@ class Names:
         self._max_devices = max_devices
         self._device_ids: dict[str, int] = {}
         self._nameless: set[int] = set()
-        self._series_ids: dict[SeriesName, int] = {}
+        self._series_ids = SeriesIndex()
         self._metrics = MetricNames()
         self.metrics = self._metrics.names
+        self.series = SeriesNames(self.columns, self.metrics)
 
     def device_id(self, name: str) -> int | None:
         """The device's id, a new one if need be; None when there are too many devices."""
@@ -113,10 +107,10 @@ class Names:
 
         Ten at once cost hardly more than one.
         """
-        fresh = [name for name in names if name not in self._series_ids]
+        fresh = [name for name in names if self.find_series(name) is None]
         if fresh:
             room = min(self.places.room_of(fresh[0].device), _MOST_IDS - len(self.series))
-            self.define_plain(enumerate(fresh[:room], len(self.series)))
+            self._add([self._plain(number, name) for number, name in enumerate(fresh[:room], len(self.series))])
 
     def overflow_id(self, device: int) -> int:
         """The id of a device's overflow series; -1 when there is no place even for that."""
@@ -129,10 +123,11 @@ class Names:
 
     def find_series(self, name: SeriesName) -> int | None:
         """The id of a known series, whether or not it has a place."""
-        return self._series_ids.get(name)
+        metric = self._metrics.find(name.metric, name.labels)
+        return None if metric is None else self._series_ids.find(name.device, metric)
 
     def _placed(self, name: SeriesName, *, for_overflow: bool) -> int | None:
-        known = self._series_ids.get(name)
+        known = self.find_series(name)
         if known is not None and self.places.holds(known):
             return known
         if not self.places.room(name.device, for_overflow=for_overflow):
@@ -142,24 +137,23 @@ class Names:
             return known
         if len(self.series) >= _MOST_IDS:
             return None
-        self.define_series([self._plain(len(self.series), name)])
+        self._add([self._plain(len(self.series), name)])
         return len(self.series) - 1
 
     def forget_series(self, series: Sequence[int]) -> list[int]:
         """Forget names that nothing refers to any more, their ids are not given again; which of them were known."""
-        known = [number for number in series if self.series[number] != _UNKNOWN]
-        for number in known:
-            del self._series_ids[self.series[number]]
-            self.series[number] = _UNKNOWN
-            self._metrics.release(int(self.columns["metric"][number]))
-        self.columns["metric"][known] = 0
-        self.columns["named"][known] = False
+        known = [number for number, name in zip(series, self.series.of(series), strict=True) if name != UNKNOWN]
+        if known:
+            self._series_ids.remove(known)
+            self.columns["named"][known] = False
+            for metric in self.columns["metric"][known].tolist():
+                self._metrics.release(metric)
+            self.columns["metric"][known] = 0
         self.places.columns["block"][series] = NEVER
         return known
 
     def grow_to(self, series: int) -> None:
         """Give no id below this one: it names something already, or did once."""
-        self.series += [_UNKNOWN] * (series - len(self.series))
         self.columns.grow_to(series)
         self.places.columns.grow_to(series)
 
@@ -187,20 +181,22 @@ class Names:
 
     def define_series(self, rows: Sequence[SeriesRow]) -> None:
         """Take over series; those that are known already stay as they are."""
-        fresh = [row for row in rows if row.name not in self._series_ids]
+        self._add([row for row in rows if self.find_series(row.name) is None])
+
+    def _add(self, fresh: Sequence[SeriesRow]) -> None:
         if not fresh:
             return
         self.grow_to(max(row.id + 1 for row in fresh))
-        for row in fresh:
-            self.series[row.id] = row.name
-            self._series_ids[row.name] = row.id
         ids, facts = [row.id for row in fresh], [self.facts.of(row.name.metric) for row in fresh]
         first, end = ids[0], ids[0] + len(ids)
         where = slice(first, end) if ids == list(range(first, end)) else ids
         devices = [row.name.device for row in fresh]
         self.places.take_all(where, devices)
         self.columns["device"][where] = devices
-        self.columns["metric"][where] = self._metrics.take(row.name[1:] for row in fresh)
+        metrics = self._metrics.take(row.name[1:] for row in fresh)
+        self.columns["metric"][where] = metrics
+        for device, metric, number in zip(devices, metrics, ids, strict=True):
+            self._series_ids.put(device, metric, number)
         self.columns["named"][where] = [bool(row.name.metric) for row in fresh]
         for column, values in zip(Facts._fields, zip(*facts, strict=True), strict=True):
             self.columns[column][where] = values
@@ -217,18 +213,15 @@ class Names:
 
     def row(self, series: int) -> SeriesRow | None:
         """A series as it is to be saved; None for an id that names nothing."""
-        if self.series[series] == _UNKNOWN:
-            return None
-        width, next_width, switch = (int(self.columns[name][series]) for name in ("width", "next_width", "switch"))
-        return SeriesRow(series, self.series[series], width, next_width, switch)
+        return next(self.rows([series]), None)
 
     def rows(self, series: Sequence[int]) -> Iterator[SeriesRow]:
         """`row` of each of these that names something."""
         for first in range(0, len(series), _ROWS_AT_ONCE):
             some = series[first : first + _ROWS_AT_ONCE]
             columns = [self.columns[name][some].tolist() for name in ("width", "next_width", "switch")]
-            named = zip(some, [self.series[number] for number in some], *columns, strict=True)
-            yield from (SeriesRow(*row) for row in named if row[1] != _UNKNOWN)
+            named = zip(some, self.series.of(some), *columns, strict=True)
+            yield from (SeriesRow(*row) for row in named if row[1] != UNKNOWN)
 
     def configure(self, widths: Widths, aspects: Aspects, *, max_devices: int) -> None:
         """Other wishes from now on; `adopt_aspects` and `widths.adopt` bring them to the series that there are."""

@@ -26,6 +26,7 @@ LEVELS = (0.0, 0.05, 0.5, 0.95, 1.0)
 _FRESH_MS = 5000
 _NONE = np.iinfo(np.int64).max
 _SAVED = "clock_offset"
+_NAMES = tuple(f"m{minute}" for minute in range(MINUTES))
 
 
 class ClockOffset(NamedTuple):
@@ -39,7 +40,7 @@ class Clocks:
     """By device id."""
 
     def __init__(self) -> None:
-        self._least = Columns({f"m{minute}": ("i8", _NONE) for minute in range(MINUTES)})
+        self._least = Columns(dict.fromkeys(_NAMES, ("i8", _NONE)))
         self._minute = self._begun = self._noted = 0
         self._estimate, self._estimated = np.empty(0, np.int64), -_FRESH_MS
 
@@ -78,7 +79,7 @@ class Clocks:
         """By how many ms a device's clock is ahead; None when nothing is known."""
         if device >= len(self._least):
             return None
-        least = sorted(int(self._least[f"m{minute}"][device]) for minute in range(MINUTES))
+        least = sorted(int(self._least[name][device]) for name in _NAMES)
         known = [delay for delay in least if delay < _NONE]
         return -known[(len(known) - 1) // 4] if known else None
 

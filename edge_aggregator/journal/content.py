@@ -12,7 +12,7 @@ from edge_aggregator.journal.codec import CodecError, pack, unpack
 from edge_aggregator.names import SeriesName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from edge_aggregator.journal.block import Block
     from edge_aggregator.names import Names
@@ -27,9 +27,12 @@ class NewNames(msgspec.Struct, frozen=True, array_like=True):
     series: list[tuple[int, int, str, tuple[tuple[str, str], ...]]] = []
 
     @classmethod
-    def of(cls, devices: Iterable[int], series: Iterable[int], names: Names) -> NewNames:
+    def of(cls, devices: Iterable[int], series: Sequence[int], names: Names) -> NewNames:
         """The names of these ids."""
-        return cls([(device, names.devices[device]) for device in devices], [(s, *names.series[s]) for s in series])
+        return cls(
+            [(device, names.devices[device]) for device in devices],
+            [(s, *name) for s, name in zip(series, names.series.of(series), strict=True)],
+        )
 
     def teach(self, names: Names) -> None:
         """Let `names` know them; what it knows already stays as it is."""

@@ -211,7 +211,7 @@ class Journal:
         series = self._seen.new_series(decoded.samples.series)
         notes = decoded.notes
         devices = {message.device for message in notes.messages}.union(notes.heard, notes.rejected_of)
-        devices |= {names.series[number].device for number in series}
+        devices |= set(names.columns["device"][series].tolist())
         return Content(*decoded, NewNames.of(self._seen.new_devices(devices), series, names))
 
     def _index_of(self, extent: Extent) -> Index | None:

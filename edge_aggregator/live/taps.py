@@ -58,7 +58,7 @@ class Tap:
         self.missed += len(mine) - len(taken)
         self._untold += len(mine) - len(taken)
         if len(taken):
-            named = [self._names.series[number] for number in series[taken].tolist()]
+            named = self._names.series.of(series[taken].tolist())
             self.posted += len(taken)
             self._post(Tapped(named, ts[taken].tolist(), value[taken].tolist(), self._untold))
             self._untold = 0

@@ -29,7 +29,7 @@ class Offenders:
             return
         found, count = np.unique(series[names.columns["overflow"][series]], return_counts=True)
         for number, samples in zip(found.tolist(), count.tolist(), strict=True):
-            self._samples[names.devices[names.series[number].device]] += samples
+            self._samples[names.devices[int(names.columns["device"][number])]] += samples
 
     def most(self) -> dict[str, int]:
         """The devices with the most samples, the most first."""

@@ -140,12 +140,12 @@ class Answers:
     def _named(self, samples: Samples) -> Samples:
         # A series may be forgotten meanwhile, together with the last file that had samples of it.
         series, index = np.unique(samples.series, return_inverse=True)
-        known = np.array([bool(self._names.series[one].metric) for one in series.tolist()], np.bool_)
+        known = np.array([bool(name.metric) for name in self._names.series.of(series.tolist())], np.bool_)
         return samples if known.all() else rows_of(samples, known[index])
 
     def _chunk(self, begun: OpenRequest, samples: Samples, number: int, now: int) -> SampleChunk:
         series, index = np.unique(samples.series, return_inverse=True)
-        named = [self._names.series[one] for one in series.tolist()]
+        named = self._names.series.of(series.tolist())
         devices = {device: row for row, device in enumerate(dict.fromkeys(name.device for name in named))}
         metrics = {metric: row for row, metric in enumerate(dict.fromkeys((n.metric, n.labels) for n in named))}
         device = np.array([devices[name.device] for name in named], np.uint32)

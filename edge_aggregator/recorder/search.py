@@ -120,8 +120,9 @@ def wanted_series(names: Names, device: str, metrics: Sequence[str]) -> NDArray[
         return np.zeros(0, np.bool_)
     devices = _matching(names.devices, [device])
     kinds = _matching([metric.metric for metric in names.metrics], metrics or ["*"])
-    named = np.array([bool(name.metric) for name in names.series])
-    wanted: NDArray[np.bool_] = named & devices[names.columns["device"]] & kinds[names.columns["metric"]]
+    wanted: NDArray[np.bool_] = (
+        names.columns["named"] & devices[names.columns["device"]] & kinds[names.columns["metric"]]
+    )
     return wanted
 
 

@@ -114,24 +114,25 @@ class RuleBook:
     def _grow(self) -> None:
         fresh = range(self._grown, len(self._names.series))
         self._grown = len(self._names.series)
+        names = self._names.series.of(fresh) if self._watches else []
         for watch in self._watches.values():
             watch.columns.grow_to(self._grown)
-            matched = [number for number in fresh if self._matches(watch.rule, number)]
+            matched = [number for number, name in zip(fresh, names, strict=True) if self._matches(watch.rule, name)]
             watch.columns["watched"][matched] = True
 
     def _follow(self, events: Sequence[DeviceEvent]) -> list[Alarm]:
         # A device that said what it is may match other rules than before.
         said = {self._names.find_device(event.device) for event in events if event.change is not DeviceChange.REBOOTED}
         devices = self._names.columns["device"][: self._grown]
-        for number in np.flatnonzero(np.isin(devices, [device for device in said if device is not None])).tolist():
+        theirs = np.flatnonzero(np.isin(devices, [device for device in said if device is not None])).tolist()
+        for number, name in zip(theirs, self._names.series.of(theirs), strict=True):
             for watch in self._watches.values():
-                watch.columns["watched"][number] = self._matches(watch.rule, number)
+                watch.columns["watched"][number] = self._matches(watch.rule, name)
         names = {event.device for event in events}
         gone = [alarm for alarm in self.alarms.values() if alarm.device in names and not self._stands(alarm)]
         return [self._ended(alarm, alarm.at, "its device matches the rule no more") for alarm in gone]
 
-    def _matches(self, rule: RuleConfig, series: int) -> bool:
-        name = self._names.series[series]
+    def _matches(self, rule: RuleConfig, name: SeriesName) -> bool:
         hidden = name.metric == OVERFLOW_METRIC != rule.metric
         named = bool(name.metric) and fnmatch.fnmatchcase(name.metric, rule.metric) and not hidden
         return named and self._matches_device(rule, name.device)
