@@ -209,6 +209,7 @@ def _write_checkpoint(rooms: Rooms, now: int, skewed: int) -> Eviction:
         journaled=rooms.journaled,
         needed=needed,
         evicted_until=max(rooms.saved.evicted_until, eviction.newest_ts),
+        kept_from=rooms.journal.folder.firsts[len(eviction.files)] if eviction.files else rooms.saved.kept_from,
         lost_blocks=_lost(rooms),
         events=rooms.records.made,
         totals=rooms.ledger.totals,

@@ -141,7 +141,7 @@ def _opened(config: EdgeConfig, keys: Mapping[str, Ed25519PublicKey], storage: S
         )
     saved, devices = state.load_progress(), state.load_names(names)
     names.grow_to(saved.next_series)
-    journal.open(saved.processed, saved.journaled)
+    journal.open(saved.processed, saved.journaled, kept_from=saved.kept_from)
     registry, windows = _registry(config, site, names, devices, saved), _windows(config, names, saved)
     records, origin = Records(site, state.boot, saved.events), Origin(*site, state.boot)
     answers = Answers(origin, names)

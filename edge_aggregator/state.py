@@ -74,7 +74,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     `processed`: the last block that everything here contains; `journaled`: samples received by the journal with it;
     `needed`: the first block that an open window needs; `evicted_until`: the newest timestamp (ms) that the journal has
-    forgotten; `events`: how many events were made; `next_series`: the lowest id that no series ever had; `offenders`:
+    forgotten; `kept_from`: the first block that was not evicted; `events`: how many events were made; `next_series`: the lowest id that no series ever had; `offenders`:
     samples that overflowed, by device; `skewed`: samples from the future, held to their arrival; `lost_blocks`: the newest
     ones; `owed` and `gone`: what the next entry of the ledger tells of batches dropped; `account`: the account by device.
     """
@@ -84,6 +84,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     needed: int = 1
     lost_blocks: list[LostSpan] = []
     evicted_until: int = -1
+    kept_from: int = 1
     events: int = 0
     totals: Totals = Totals()
     head: Head = Head()

@@ -114,6 +114,11 @@ class Folder:
         self._sizes.pop(first, None)
         self._indexes.pop(first, None)
 
+    def remove_before(self, kept_from: int) -> None:
+        """Unlink again what a power cut has brought back: of files that go together any may be there again."""
+        for first in [first for first in self.firsts[:-1] if first < kept_from]:
+            self.remove(first)
+
     def close(self) -> None:
         """Close all files."""
         for first in list(self._open):

@@ -74,9 +74,13 @@ class Journal:
         """Files of another size from now on."""
         self._file_bytes = file_bytes
 
-    def open(self, processed: int, received: int) -> None:
-        """Open the newest file only. The state knows blocks up to `processed`, and `received` samples with them."""
+    def open(self, processed: int, received: int, *, kept_from: int = 1) -> None:
+        """Open the newest file only. The state knows blocks up to `processed`, and `received` samples with them.
+
+        Blocks before `kept_from` have been evicted.
+        """
         with fatal("opening the journal"):
+            self.folder.remove_before(kept_from)
             self._check_keys()
             told, last = self._tally.told, self._newest()
             ends = (processed, told.position, self.folder.firsts[-1] - 1 if self.folder.firsts else 0, last[0])

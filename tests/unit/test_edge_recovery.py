@@ -224,6 +224,27 @@ def test_a_journal_without_room_closes_windows_before_it_forgets(tmp_path: Path)
     bench.close()
 
 
+def test_an_evicted_file_that_a_power_cut_brings_back_goes_again(tmp_path: Path) -> None:
+    bench = opened(tmp_path, journal_file_bytes=64 * 1024, journal_age_s=60.0, allowed_lateness_s=60.0)
+    minute(bench, seconds=60)
+    oldest = min((tmp_path / "edge" / "journal").glob("journal-*.db"))
+    kept = oldest.read_bytes()
+    for first in range(60, 240, 20):
+        minute(bench, first=first, seconds=20)
+        bench.flush(T0 + (first + 20) * 1000)
+    assert not oldest.exists()
+    assert bench.rooms.saved.kept_from > 2
+    oldest.write_bytes(kept)  # others that went with it stay away: there seems to be a hole
+    bench.restart()
+    assert not oldest.exists()
+    again = Sample("d", "m", T0 + 225_000, 225.0)
+    bench.take([message(again)], T0 + 240_000)
+    bench.flush(T0 + 1_000_000)
+    assert bench.rooms.journal.quarantined == 0
+    assert (bench.rooms.ledger.totals.dropped, bench.rooms.ledger.totals.duplicate) == ({}, 1)
+    bench.close()
+
+
 def test_another_width_takes_effect_where_both_begin(tmp_path: Path) -> None:
     bench = opened(tmp_path)
     sent = minute(bench, seconds=25)
