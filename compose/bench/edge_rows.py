@@ -40,6 +40,7 @@ class Sizing:
     ack: Load
     stock: Load
     idle: Load
+    wire: Load
     size_devices: int
     size_seconds: int
 
@@ -52,6 +53,7 @@ WHOLE = Sizing(
     ack=Load(devices=1_000, rate=5_000, seconds=12, introductions=5),
     stock=Load(devices=1_000, rate=0, seconds=10, introductions=5, in_flight=20, only_311=True),
     idle=Load(devices=1_000, rate=1_000, seconds=2, rest_s=15),
+    wire=Load(devices=1_000, rate=1_000, seconds=120, frames=120, introductions=5),
     size_devices=1_000,
     size_seconds=1_000,
 )
@@ -63,6 +65,7 @@ QUICK = Sizing(
     ack=Load(devices=50, rate=500, seconds=2, frames=10, window_s=1, introductions=5),
     stock=Load(devices=50, rate=0, seconds=2, frames=10, window_s=1, introductions=5, in_flight=20, only_311=True),
     idle=Load(devices=50, rate=100, seconds=1, frames=10, window_s=1, rest_s=2),
+    wire=Load(devices=50, rate=50, seconds=3, frames=3, window_s=1),
     size_devices=20,
     size_seconds=20,
 )
@@ -138,14 +141,19 @@ def _holds(one: Figures, load: Load) -> bool:
 
 
 async def memory(bench: Bench) -> dict[str, Any]:
-    """Resident memory with every series of the mix once a second; the bytes that went to Kafka, from the same runs."""
+    """Resident memory with every series of the mix once a second."""
     found = await bench.alternating(bench.sizing.memory)
-    rss = {_key("rss_mib", name): round(_median(runs, lambda one: one.rss_mib)) for name, runs in found.items()}
-    wire = {
-        _key("wire_bytes_per_sample", name): round(_median(runs, lambda one: one.wire_bytes_per_sample), 3)
-        for name, runs in found.items()
-    }
-    return rss | {f"live_{key}": value for key, value in wire.items()}
+    return {_key("rss_mib", name): round(_median(runs, lambda one: one.rss_mib)) for name, runs in found.items()}
+
+
+async def live_wire(bench: Bench) -> dict[str, Any]:
+    """Bytes in Kafka's segments for a raw sample: two minutes of the mix, once a second; one run each, bytes hardly vary."""
+    found = [await bench.once(contestant, bench.sizing.wire) for contestant in bench.contestants]
+    wire = {one.name: run.wire_bytes_per_sample for one, run in zip(bench.contestants, found, strict=True)}
+    figures = {_key("live_wire_bytes_per_sample", name): round(value, 3) for name, value in wire.items()}
+    if "telegraf" in wire:
+        figures["live_wire_times_smaller"] = round(wire["telegraf"] / wire["edge"], 1)
+    return figures
 
 
 async def acknowledging(bench: Bench) -> dict[str, Any]:
@@ -189,6 +197,7 @@ ROWS = {
     "ack": acknowledging,
     "stock": stock_broker,
     "idle": idle,
+    "wire": live_wire,
     "bytes": wire_and_journal,
 }
 """By the name that `--only` takes."""
