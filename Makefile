@@ -47,19 +47,21 @@ bench: $(READY) ## How fast the single rooms are on this machine
 	$(BIN)/python -m tests.bench.rooms
 
 prove: $(READY) ## The long proofs: the fault and property tests with many more seeds (hours)
-	@echo "1 of 4: 10,000 power cuts (an hour on two cores)"
+	@echo "1 of 5: 10,000 power cuts (an hour on two cores)"
 	$(BIN)/tidegate bench crash --seeds 10000 --json
-	@echo "2 of 4: 200 kills of the gateway under load (an hour)"
+	@echo "2 of 5: 200 kills of the gateway under load (an hour)"
 	TIDEGATE_EDGE_KILLS=200 $(BIN)/pytest -q --timeout=0 tests/faults/test_edge_kill.py
-	@echo "3 of 4: bad links, clocks, disks, the other processes, and rules broken on purpose"
+	@echo "3 of 5: bad links, clocks, disks, the other processes, and rules broken on purpose"
 	TIDEGATE_PROVE_ROUNDS=200 TIDEGATE_LINK_SEEDS=20 $(BIN)/pytest -v --timeout=0 --ignore=tests/faults/test_edge_kill.py tests/faults
-	@echo "4 of 4: the property tests, with many more examples"
+	@echo "4 of 5: the property tests, with many more examples"
 	TIDEGATE_PROVE_ROUNDS=200 TIDEGATE_PROVE_EXAMPLES=30 $(BIN)/pytest -v --timeout=0 --hypothesis-profile=prove tests/property
+	@echo "5 of 5: detection: false alerts, faults, speed, memory and latency (most of an hour)"
+	$(BIN)/tidegate bench detect $(if $(wildcard ../shared/data),--data ../shared/data) --full --json
 
 mutants: $(READY) ## Break the edge's rules on purpose: the oracle must notice each one
 	$(BIN)/pytest -q tests/faults/test_mutants.py
 
-stack: $(READY) ## Start Kafka, Mosquitto, InfluxDB and Alertmanager on loopback
+stack: $(READY) ## Start Kafka, Mosquitto, InfluxDB, Alertmanager and Prometheus on loopback
 	$(BIN)/tidegate stack up
 
 lock: $(READY) ## Renew requirements.lock from pyproject.toml

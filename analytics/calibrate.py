@@ -11,7 +11,6 @@ towards exponential, and it is never taken as lighter than normal noise would ha
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,7 +33,7 @@ LEAST_SLOPE = 1.25
 """The least mean excess that is believed: that of two of three windows of normal noise is 1 when they are independent."""
 CAUTION = 3.0
 """The mean excess is taken this many of its standard errors higher than it was found."""
-SHAPE_CAUTION = 1.0
+SHAPE_CAUTION = 1.3
 """The shape likewise."""
 SHAPE_PRIOR = 500.0
 """Shape 0 counts as much as this many points."""
@@ -106,6 +105,19 @@ def exceedance(tail: Tail, surprise: float) -> float:
     return tail.share * math.pow(1.0 + tail.shape * excess / tail.scale, -1.0 / tail.shape)
 
 
+def tail_rarity(tail: Tail, surprises: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Minus the logarithm of `exceedance`, of each surprise: shape (rows,)."""
+    excess = np.maximum(0.0, surprises - tail.start) / tail.scale
+    beyond = excess if tail.shape == 0.0 else np.log1p(tail.shape * excess) / tail.shape
+    rarity: NDArray[np.float64] = beyond - math.log(tail.share)
+    return rarity
+
+
+def own_probability(windows: int) -> float:
+    """What a series that is alone can promise after so many windows: how often it exceeds all that it was (Rényi 1962)."""
+    return 2.0 / (windows + 1)
+
+
 def probability_per_test(false_alerts_per_1k_series_day: float, width_ms: int) -> float:
     """The user's one number as a tail probability for each window of `width_ms`.
 
@@ -115,11 +127,6 @@ def probability_per_test(false_alerts_per_1k_series_day: float, width_ms: int) -
     return min(TAIL_SHARE, false_alerts_per_1k_series_day / 1000 / tests_per_day)
 
 
-def normal_surprise(probability: float) -> float:
-    """The surprise that normal noise exceeds with `probability`: the chi-squared quantile, one degree of freedom."""
-    return NormalDist().inv_cdf(min(0.5, probability / 2)) ** 2
-
-
-def normal_exceedance(surprise: float) -> float:
-    """The probability with which normal noise exceeds `surprise`."""
-    return math.erfc(math.sqrt(surprise / 2))
+def rate_of(probability: float, width_ms: int) -> float:
+    """The false alerts per 1,000 series and day that alarms of such probability each window of `width_ms` may come to."""
+    return probability * 1000.0 * 86_400_000 / width_ms

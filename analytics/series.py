@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 
 from analytics.dense_ids import DenseIds
+from analytics.detectors.profile import SLOTS, UNKNOWN
+from analytics.detectors.signals import MEMORIES, SIGNALS
 from analytics.pair_index import MISSING, PairIndex, pair_keys, split_keys
 
 if TYPE_CHECKING:
@@ -22,36 +24,84 @@ NONE = np.uint32(0xFFFFFFFF)
 UNASSIGNED = -1
 """The cohort of a series that has not been put into one yet."""
 
-COLUMNS: dict[str, tuple[str, float]] = {
-    "device": ("<u4", 0xFFFFFFFF),
-    "metric": ("<u4", 0),
-    "cohort": ("<i4", UNASSIGNED),
-    "width": ("<u4", 0),
-    "kind": ("u1", 0),
-    "last_end": ("<i8", 0),
-    "previous": ("<f8", np.nan),
-    "level": ("<f8", 0),
-    "scale": ("<f4", 0),
-    "samples": ("<f4", 0),
-    "resolution": ("<f4", 1),
-    "seen": ("u1", 0),
-    "rises": ("u1", 0),
-    "falls": ("u1", 0),
-    "bin_1": ("u1", 0),
-    "bin_2": ("u1", 0),
-    "peak": ("u1", 0),
-    "quiet": ("u1", 0),
-    "record": ("u1", 0),
-    "calm": ("u1", 0),
-    "alarm": ("u1", 0),
-    "since": ("<i8", 0),
-    "told": ("<i8", 0),
+
+class Column(NamedTuple):
+    """What is remembered of a series: `parts` numbers of `dtype`, arrays of shape (series,), or (parts, series) if many."""
+
+    dtype: str
+    fresh: float = 0
+    parts: int = 1
+
+
+COLUMNS: dict[str, Column] = {
+    "device": Column("<u4", 0xFFFFFFFF),
+    "metric": Column("<u4"),
+    "cohort": Column("<i2", UNASSIGNED),
+    "width": Column("<u4"),
+    "kind": Column("u1"),
+    "last_end": Column("<i8"),
+    "previous": Column("<f8", np.nan),
+    "resolution": Column("<f4", 1),
+    "alarm": Column("u1"),
+    "calm": Column("u1"),
+    # robust level and scale
+    "origin": Column("<f4"),
+    "level": Column("<f4"),
+    "scale": Column("<f4"),
+    "samples": Column("<f4"),
+    "seen": Column("u1"),
+    "rises": Column("u1"),
+    "falls": Column("u1"),
+    "bin_1": Column("u1"),
+    "bin_2": Column("u1"),
+    "peak": Column("u1"),
+    "quiet": Column("u1"),
+    # novelty
+    "windows": Column("<u2"),
+    "means": Column("<f4", 0, len(MEMORIES)),
+    "restless": Column("<f4"),
+    "profile_mean": Column("<f4"),
+    "low": Column("<f4", np.inf, SIGNALS),
+    "high": Column("<f4", -np.inf, SIGNALS),
+    "newest": Column("<f4"),
+    "records": Column("<u2"),
+    "excess": Column("<f4"),
+    # stuck values
+    "repeats": Column("<u2"),
+    "longest_run": Column("<u2"),
+    "changes": Column("u1"),
+    # silence beside a device that talks
+    "absent": Column("u1"),
+    "longest_gap": Column("<u2"),
+    # means of many windows
+    "slow_seen": Column("<u2"),
+    "slow_level": Column("<f4"),
+    "slow_scale": Column("<f4"),
+    "lean": Column("<f4"),
+    "unrest": Column("<f4"),
+    "usual_unrest": Column("<f4"),
+    "unrest_spread": Column("<f4"),
+    "drift_peak": Column("u1"),
+    "unrest_peak": Column("u1"),
+    # profile of the week
+    "expected": Column("<f4", np.nan),
+    "hour_sum": Column("<f4"),
+    "hour_windows": Column("<u2"),
+    "profile": Column("u1", UNKNOWN, SLOTS),
+    "profile_low": Column("<f4"),
+    "profile_width": Column("<f4"),
 }
-"""Column to (dtype, value of a fresh series). Times in ms; `bin_*`, `peak` and `record` are histogram bins of surprise:
-of the last two windows, the highest of a run of remarkable ones, and the highest that was normal."""
+"""Times in ms; numbers of the value's unit are distances from `origin`, its first value. `bin_*` and `peak` are
+histogram bins of surprise: of the last two windows, and the highest of a run of remarkable ones. `seen`: windows that the level rests on, `windows`: those that novelty has seen; `newest`: the fading peak of novelty.
+"""
 
 FORGET_SHARE = 16
 """When the table is full, one in so many series is forgotten at a time: the longest silent."""
+
+LARGE = 1_000_000
+"""Slots of a table that no longer doubles when it is full, but takes room for all: memory comes as it is written to."""
+
+State = dict[str, "NDArray[Any]"]
 
 
 class DeviceKey(NamedTuple):
@@ -73,12 +123,12 @@ class Resolved(NamedTuple):
     """`series` of each row, shape (rows,), int32, `MISSING` where the table is full.
 
     `devices` of each device of the batch's table, shape (devices,), int64, `MISSING` where no row is of that device;
-    `repeated`: that table is the one of the gateway's batch before, attributes included.
+    `fresh`: the devices of that table, by row of it, whose attributes may be others than in the gateway's batch before.
     """
 
     series: NDArray[np.int32]
     devices: NDArray[np.int64]
-    repeated: bool
+    fresh: NDArray[np.integer[Any]]
 
 
 class SeriesTable:
@@ -86,7 +136,7 @@ class SeriesTable:
 
     def __init__(self, max_series: int, forget_after_ms: int) -> None:
         self._max, self._forget_after_ms = max_series, forget_after_ms
-        self.columns = _fresh_columns(min(max_series, 1024))
+        self.columns = fresh_columns(min(max_series, 1024))
         self.devices: DenseIds[DeviceKey] = DenseIds()
         self.metrics: DenseIds[MetricKey] = DenseIds()
         self._tables: dict[tuple[str, ...], tuple[list[DeviceRow], NDArray[np.int64]]] = {}
@@ -97,53 +147,66 @@ class SeriesTable:
     def __len__(self) -> int:
         return len(self._index)
 
+    @property
+    def high(self) -> int:
+        """All series are numbered below this."""
+        return self._high
+
     def resolve(self, batch: RollupBatch) -> Resolved:
         """The numbers that the batch's rows and devices have here; each is looked up once."""
-        devices, repeated = self._device_numbers(batch)
+        devices, fresh = self._device_numbers(batch)
         metric_keys = (MetricKey(row.name, row.labels) for row in batch.metrics)
         metrics = self.metrics.numbers(metric_keys, batch.column("metric"))
         if not len(batch):
-            return Resolved(np.empty(0, np.int32), devices, repeated)
+            return Resolved(np.empty(0, np.int32), devices, fresh)
         keys = pair_keys(devices[batch.column("device")], metrics[batch.column("metric")])
         found = self._index.find(keys)
         absent = np.flatnonzero(found == MISSING)
         if absent.size:
             newest = int((batch.column("start") + batch.column("width")).max())
             found[absent] = self._add(keys[absent], newest, in_use=found[found != MISSING])
-        return Resolved(found, devices, repeated)
+        return Resolved(found, devices, fresh)
 
     def reset(self, series: NDArray[np.integer[Any]], names: Iterable[str]) -> None:
         """Set the named columns of these series to what a fresh series has."""
         for name in names:
-            self.columns[name][series] = COLUMNS[name][1]
+            self.columns[name][..., series] = COLUMNS[name].fresh
 
     def dump(self) -> bytes:
         """Everything, as MessagePack."""
-        columns = {name: column[: self._high].tobytes() for name, column in self.columns.items()}
+        columns = {name: column[..., : self._high].tobytes() for name, column in self.columns.items()}
         return msgspec.msgpack.encode((self._high, columns, self.devices.names, self.metrics.names))
 
     def load(self, dumped: bytes) -> None:
         """Continue from a dump."""
         content = msgspec.msgpack.decode(dumped, type=_Dump)
         self._high = content.high
-        self.columns = _fresh_columns(max(self._high, min(self._max, 1024)))
+        self.columns = fresh_columns(max(self._high, min(self._max, 1024)))
         for name, column in self.columns.items():
-            column[: self._high] = np.frombuffer(content.columns[name], column.dtype)
+            stored = np.frombuffer(content.columns[name], column.dtype)
+            column[..., : self._high] = stored.reshape(*column.shape[:-1], self._high)
         self.devices, self.metrics = DenseIds(content.devices), DenseIds(content.metrics)
         self._reindex()
 
-    def _device_numbers(self, batch: RollupBatch) -> tuple[NDArray[np.int64], bool]:
-        # A gateway's batches mostly name the same devices in the same order: then nothing needs to be looked up.
+    def _device_numbers(self, batch: RollupBatch) -> tuple[NDArray[np.int64], NDArray[np.integer[Any]]]:
+        # A gateway's batches mostly name the same devices in the same order: then only those are looked up that speak for
+        # the first time.
         rows, before = batch.column("device"), self._tables.get(batch.origin[:3])
-        if before is not None and before[0] == batch.devices and (before[1][rows] != MISSING).all():
-            return before[1], True
         tenant, site = batch.origin.tenant, batch.origin.site
+        if before is not None and before[0] == batch.devices:
+            numbers = before[1]
+            fresh = np.unique(rows[numbers[rows] == MISSING])
+            numbers[fresh] = [self.devices.get(DeviceKey(tenant, site, batch.devices[row].device)) for row in fresh]
+            return numbers, fresh
         numbers = self.devices.numbers((DeviceKey(tenant, site, row.device) for row in batch.devices), rows)
         self._tables[batch.origin[:3]] = batch.devices, numbers
-        return numbers, False
+        return numbers, np.flatnonzero(numbers != MISSING)
 
     def _add(self, keys: NDArray[np.int64], newest: int, in_use: NDArray[np.int32]) -> NDArray[np.int32]:
-        distinct, inverse = np.unique(keys, return_inverse=True)
+        # Numbered as they come, so that what comes together mostly lies together.
+        ordered, first, places = np.unique(keys, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        distinct, inverse = ordered[order], np.argsort(order)[places]
         missing = len(distinct) - (self._max - len(self))
         if missing > 0:
             self._forget(max(missing, self._max // FORGET_SHARE), newest, in_use)
@@ -169,11 +232,13 @@ class SeriesTable:
         return np.concatenate([reused, np.arange(first, self._high)])
 
     def _grow(self) -> None:
-        size = min(self._max, max(self._high, 2 * len(self.columns["device"])))
-        grown = _fresh_columns(size)
-        for name, column in self.columns.items():
-            grown[name][: len(column)] = column
-        self.columns = grown
+        # Column by column, so that only one is there twice. What is beyond the series that are there is never read.
+        slots = len(self.columns["device"])
+        size = self._max if slots >= LARGE else min(self._max, max(self._high, 2 * slots))
+        for name, column in COLUMNS.items():
+            grown = np.empty(_shape(column, size), column.dtype)
+            grown[..., :slots] = self.columns[name]
+            self.columns[name] = grown
 
     def _forget(self, wanted: int, newest: int, in_use: NDArray[np.int32]) -> None:
         last_end, alarm = self.columns["last_end"][: self._high], self.columns["alarm"][: self._high]
@@ -212,5 +277,10 @@ class _Dump(msgspec.Struct, array_like=True):
     metrics: list[MetricKey | None]
 
 
-def _fresh_columns(size: int) -> dict[str, NDArray[Any]]:
-    return {name: np.full(size, fresh, dtype) for name, (dtype, fresh) in COLUMNS.items()}
+def fresh_columns(series: int) -> State:
+    """The columns of so many series of which nothing is known."""
+    return {name: np.full(_shape(column, series), column.fresh, column.dtype) for name, column in COLUMNS.items()}
+
+
+def _shape(column: Column, series: int) -> tuple[int, ...]:
+    return (series,) if column.parts == 1 else (column.parts, series)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from edge_aggregator.commands.desk import Changes, Desk, Opened
     from edge_aggregator.commands.table import Known
     from edge_aggregator.config import EdgeConfig
     from edge_aggregator.decode.decoder import Taken
@@ -99,6 +100,12 @@ class Core:
         self._committed.append(Block(position, *decoded))
         return decoded.received()
 
+    def take_asked(self) -> dict[str, str]:
+        """Devices that want to know the time, with their nonces; between two commits."""
+        tables = self._rooms.tables
+        asked, tables.asked = tables.asked, {}
+        return asked
+
     def step(self, listened: float) -> None:
         """Take what was committed into the windows."""
         blocks, self._committed = self._committed, []
@@ -171,9 +178,28 @@ class Core:
         """The log will never take this record: the next flush forgets it and counts its samples as dropped."""
         self._rooms.refused[waiting.id] = waiting
 
-    def take_commands(self, records: Sequence[Record], now: int) -> None:
-        """Take commands durably; refusals are in the outbox on return."""
-        self._rooms.desk.take(records, now)
+    @property
+    def desk(self) -> Desk:
+        """Of which `ours` and `verify` may be used in any thread."""
+        return self._rooms.desk
+
+    def take_commands(self, commands: Sequence[Opened], now: int) -> None:
+        """Take verified commands durably; refusals are in the outbox on return."""
+        self._rooms.desk.take(commands, now)
+
+    def command_changes(self) -> Changes:
+        """Which commands are to be published, and which are not any more, since the last look."""
+        return self._rooms.desk.changes()
+
+    def commands_answered(self) -> bool:
+        """Whether devices have answered since the last flush."""
+        return bool(self._rooms.pending.acks)
+
+    def answer_commands(self) -> None:
+        """Take durably what they answered, without waiting for the next flush: the centre waits for it."""
+        acks, self._rooms.pending.acks = self._rooms.pending.acks, []
+        with self._rooms.state.transaction():
+            self._rooms.desk.answer(acks)
 
     def unanswered(self) -> list[Known]:
         """Commands to be published (again)."""

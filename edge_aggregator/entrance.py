@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_aggregator.receive.mqtt.downlink import PahoDownlink
+from edge_aggregator.receive.mqtt.downlink import BrokerDownlink
 from edge_aggregator.receive.mqtt.listener import MqttListener
 from edge_aggregator.receive.mqtt.reader import MqttReader
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def open_entrance(config: EdgeConfig, clock: Clock) -> tuple[Receiver, Downlink]:
     """What the configuration names. Raises ValueError when it names neither broker nor listener."""
     if config.broker is not None:
-        return MqttReader(config.broker, clock), PahoDownlink(config.broker, clock)
+        return MqttReader(config.broker, clock), BrokerDownlink(config.broker, clock)
     if config.listener is not None:
         listener = MqttListener(config.listener, clock)
         return listener, listener
@@ -27,7 +27,7 @@ def open_entrance(config: EdgeConfig, clock: Clock) -> tuple[Receiver, Downlink]
 
 async def publishing(publisher: Publisher, downlink: Downlink) -> None:
     """Publish until cancelled, over a connection of the downlink's own where it needs one."""
-    if not isinstance(downlink, PahoDownlink):
+    if not isinstance(downlink, BrokerDownlink):
         await publisher.run()
         return
     await downlink.start()

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge_aggregator.commands.consumer import POLL_S, DownConsumer
 from edge_aggregator.commands.publisher import Publisher
+from edge_aggregator.commands.time_giver import TimeGiver
+from edge_aggregator.commands.verify import verify
+from edge_aggregator.devices.registry import Site
 from edge_aggregator.entrance import publishing
 from edge_aggregator.forward import Forwarder, Signer
 from edge_aggregator.intake import EdgeIntake
@@ -100,11 +103,18 @@ class Parts:
             retry_s=has.config.command_retry_s,
         )
 
+    def time_giver(self, key: Ed25519PrivateKey) -> TimeGiver:
+        """What tells devices the time."""
+        config = self._has.config
+        site = Site(config.tenant, config.site, config.gateway)
+        return TimeGiver(key, site, self._downlink, self._has.clock)
+
     def commands(self, publisher: Publisher, more: Callable[[], None]) -> list[Coroutine[Any, Any, None]]:
         """Commands from the centre and their way to devices; `more()` when the outbox may have something new."""
 
         async def take(records: Sequence[Record], now: int) -> None:
-            await self._thread.run(self._core.take_commands, records, now)
+            verified = await verify(self._core.desk, records)
+            await self._thread.run(self._core.take_commands, verified, now)
             publisher.more.set()
             more()
 

@@ -10,7 +10,7 @@ from edge_aggregator.flush import Moment
 from edge_aggregator.intake import as_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from edge_aggregator.core import Core
     from edge_aggregator.flush import Flushed
@@ -31,9 +31,10 @@ STILL = 5
 
 
 class Pipeline:
-    """Commits what arrives, acknowledges it, and flushes every `flush_s`; `flushed` is called after each flush.
+    """Commits what arrives, acknowledges it, and flushes every `flush_s`.
 
-    A commit that fails is raised: nothing of it has been acknowledged.
+    `flushed` is called after each flush; after a commit `asked` with the devices that want to know the time, and `answered` when
+    devices answered commands. A commit that fails is raised: nothing of it has been acknowledged.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class Pipeline:
         recent: Recent,
         flush_s: float,
         flushed: Callable[[], None],
+        asked: Callable[[Mapping[str, str]], None],
+        answered: Callable[[], None],
     ) -> None:
         self._core, self._thread, self._intake, self._receivers = core, thread, intake, receivers
         self._clock, self._meters, self._recent = clock, meters, recent
-        self.flush_s, self._flushed = flush_s, flushed
+        self.flush_s, self._flushed, self._asked, self._answered = flush_s, flushed, asked, answered
         self._listening = Listening(clock.monotonic())
         self._draining, self._drain_until = False, 0.0
         self._merging: asyncio.Task[None] | None = None
@@ -104,11 +107,16 @@ class Pipeline:
         samples = await self._thread.run(self._core.commit, as_taken(arrivals))
         for _, arrival in arrivals:
             arrival.committed()
+        if asked := self._core.take_asked():
+            self._asked(asked)
         self._intake.release(samples)
         self._recent.committed(begun, sum(self._intake.messages.values()), samples)
         self._meters.committed(self._clock.monotonic() - begun, self._intake.messages.items())
         self._intake.messages.clear()
         await self._thread.run(self._core.step, self._listened())
+        if self._core.commands_answered():
+            await self._thread.run(self._core.answer_commands)
+            self._answered()
 
     async def _flush(self) -> None:
         flushed = await self._flush_turn()

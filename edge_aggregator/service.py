@@ -130,13 +130,18 @@ class EdgeService:
         has, config = self._has, self._has.config
         parts = Parts(has, core, self._thread, self._downlink, self.name)
         intake, publisher, alarms = parts.intake(), parts.publisher(), parts.alarms()
+        timegiver = parts.time_giver(self._key)
         recent, meters = Recent(has.clock.monotonic()), Meters(has.telemetry)
         pace = Pace(most=config.backlog_bytes_per_s, patience_s=config.backlog_patience_s)
         forwarder = parts.forwarder(self._signer, pace, partial(acknowledged, recent, meters, has.clock))
         more = forwarder.more.set
 
-        def flushed() -> None:
+        def answered() -> None:
             more()
+            publisher.more.set()
+
+        def flushed() -> None:
+            answered()  # or expired
             alarms.more()
 
         meters.begin(await self._thread.run(core.standing), has.clock.now_ms())
@@ -151,10 +156,17 @@ class EdgeService:
             recent=recent,
             flush_s=config.flush_interval_s,
             flushed=flushed,
+            asked=timegiver.asked,
+            answered=answered,
         )
         self._shell = Shell(intake, pipeline, self._signer, publisher, alarms, pace)
         inward = [*(receiver.run(intake) for receiver in self.receivers), *parts.commands(publisher, more)]
-        inward += [*parts.recorder(self._key, more), alarms.run(), parts.live(self.receivers, recent).run()]
+        inward += [
+            *parts.recorder(self._key, more),
+            alarms.run(),
+            timegiver.run(),
+            parts.live(self.receivers, recent).run(),
+        ]
         await self._until_drained(pipeline, forwarder, inward)
 
     async def _until_drained(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tests.receivers import Request
 
 
+Told = tuple[str, list[tuple[str, str]]]
+
+
 class Delivered(NamedTuple):
     """One request of the webhook; `taken` when the receiver answered 2xx and meant it."""
 
@@ -42,15 +45,8 @@ class Inbox(Receiver):
 
     def assert_in_order(self, told: dict[str, list[str]]) -> None:
         """All of `told` (see `told_by`) arrived, each alert's changes in their order, and equal keys mean equal alerts."""
-        arrived: dict[str, list[str]] = defaultdict(list)
-        by_key: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-        for one in self.delivered:
-            by_key[one.key].add(tuple(alert["idempotencyKey"] for alert in one.alerts))
-            for alert in one.alerts if one.taken else ():
-                if alert["idempotencyKey"] not in arrived[alert["fingerprint"]]:
-                    arrived[alert["fingerprint"]].append(alert["idempotencyKey"])
-        assert arrived == told
-        assert all(len(contents) == 1 for contents in by_key.values())
+        taken = [(one.key, _named(one)) for one in self.delivered if one.taken]
+        assert_arrived_in_order(told, taken, [(one.key, _named(one)) for one in self.delivered])
 
     def _take(self, request: Request) -> Answer:
         answer = self._decide(request)
@@ -59,6 +55,25 @@ class Inbox(Receiver):
         key = request.headers["idempotency-key"]
         self.delivered.append(Delivered(key, trace, request.json()["alerts"], taken))
         return answer
+
+
+def _named(one: Delivered) -> list[tuple[str, str]]:
+    return [(alert["fingerprint"], alert["idempotencyKey"]) for alert in one.alerts]
+
+
+def assert_arrived_in_order(told: dict[str, list[str]], taken: list[Told], tried: list[Told] | None = None) -> None:
+    """All of `told` is in what was `taken`, each alert's changes in their order; equal keys mean equal alerts in all that was
+    `tried`. A request is its key with (fingerprint, idempotency key) of its alerts."""
+    arrived: dict[str, list[str]] = defaultdict(list)
+    for _, alerts in taken:
+        for fingerprint, key in alerts:
+            if key not in arrived[fingerprint]:
+                arrived[fingerprint].append(key)
+    assert arrived == told
+    by_key: dict[str, set[tuple[tuple[str, str], ...]]] = defaultdict(set)
+    for key, alerts in taken if tried is None else tried:
+        by_key[key].add(tuple(alerts))
+    assert all(len(contents) == 1 for contents in by_key.values())
 
 
 async def told_by(log: Log) -> dict[str, list[str]]:
@@ -71,7 +86,7 @@ async def told_by(log: Log) -> dict[str, list[str]]:
         ends -= len(records)
         for event in filter(None, (read_event(record, AlertEvent) for record in records)):
             is_new = event.idempotency_key() not in told[event.fingerprint]
-            if event.state is not AlertState.PENDING and event.starts_at and is_new:
+            if event.state in {AlertState.FIRING, AlertState.RESOLVED} and event.told and event.starts_at and is_new:
                 told[event.fingerprint].append(event.idempotency_key())
     await consumer.close()
     return told

@@ -16,28 +16,40 @@ import msgspec
 from analytics.alerts.config import AlertsConfig
 from analytics.alerts.service import build_alerts
 from ingest.runtime.clock import SystemClock
-from ingest.runtime.gateways import GatewayConfig, Gateways
-from ingest.runtime.health import Health
-from ingest.runtime.log.sqlite import SqliteLog
-from ingest.runtime.service import run_process
-from ingest.runtime.telemetry import Telemetry
+from tests.central_process import run_central
+
+_SHIFT = "clock_shift_ms"
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock, moved on by what a file of the folder says."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / _SHIFT
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self._shift_ms()
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._shift_ms() / 1000
+
+    def _shift_ms(self) -> int:
+        return int(self._file.read_text()) if self._file.exists() else 0
+
+
+def shift_clock(folder: Path, ms: int) -> None:
+    """From now on the processes of this folder are so far ahead."""
+    fresh = folder / "clock_shift_ms.fresh"
+    fresh.write_text(str(ms))
+    fresh.rename(folder / _SHIFT)
 
 
 async def main(folder: Path) -> None:
-    clock = SystemClock()
-    log = SqliteLog(folder / "log.db", clock)
-    known = msgspec.json.decode((folder / "gateways.json").read_bytes(), type=list[GatewayConfig])
-    services = build_alerts(
-        msgspec.json.decode((folder / "alerts.json").read_bytes(), type=AlertsConfig),
-        Gateways(known),
-        clock=clock,
-        log=log,
-        health=Health(),
-        telemetry=Telemetry("alerts"),
-        data_dir=folder,
+    config = msgspec.json.decode((folder / "alerts.json").read_bytes(), type=AlertsConfig)
+    clock = ShiftedClock(folder)
+    await run_central(
+        folder, "alerts", lambda gateways, within: build_alerts(config, gateways, within._replace(clock=clock))
     )
-    await run_process(services)
-    await log.close()
 
 
 def answer(number: int) -> None:

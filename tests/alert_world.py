@@ -6,28 +6,47 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from analytics.alerts.config import AlertsConfig, RuleConfig
+from analytics.alerts.config import AlertsConfig, FlapConfig, RuleConfig
+from analytics.alerts.matching import read_matcher
 from analytics.alerts.stage import AlertsStage
 from ingest.contract.events import (
     AccountEvent,
+    Acknowledgement,
+    Affected,
     AlertEvent,
     AlertState,
     AnomalyEvent,
     AnomalyStatus,
     DeviceChange,
     DeviceState,
+    IncidentEvent,
+    IncidentState,
     Outcome,
     RollbackPhase,
     RollbackStatus,
+    Silence,
+    SilenceKind,
     Verdict,
 )
 from ingest.contract.records import Outgoing, Record
-from ingest.contract.topics import ACCOUNTS, ANOMALIES, DEVICES, ROLLBACKS, VERDICTS
+from ingest.contract.topics import (
+    ACCOUNTS,
+    ACKNOWLEDGEMENTS,
+    ALERTS,
+    ANOMALIES,
+    DEVICES,
+    INCIDENTS,
+    ROLLBACKS,
+    SILENCES,
+    VERDICTS,
+)
 from ingest.runtime.telemetry import Telemetry
 from tests.gate_world import T0, TENANT, Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from analytics.alerts.maintenance import MaintenanceConfig
 
 FIRING, RESOLVED, PENDING = AlertState.FIRING, AlertState.RESOLVED, AlertState.PENDING
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -65,6 +84,32 @@ def anomaly(
         hardware="rev-b",
     )
     return event_of(ANOMALIES, f"{site}/{device}", event, trace)
+
+
+def incident(number: int, **fields: object) -> Outgoing:
+    """One event of an incident of two devices."""
+    known: dict[str, object] = {
+        "incident": "inc-1",
+        "tenant": TENANT,
+        "state": IncidentState.OPEN,
+        "reason": "opened",
+        "at": T0,
+        "since": T0,
+        "newest": T0,
+        "told": 1,
+        "summary": "memory high on 2 devices at north; hardware rev-b: 100 % of the affected, 8 % of the fleet",
+        "devices": 2,
+        "sites": 1,
+        "series": 2,
+        "active": 2,
+        "root_cause": "memory",
+        "cause_sentence": "hardware rev-b: 100 % of the affected, 8 % of the fleet",
+        "affected": [
+            Affected(site="north", device=device, metric="memory", since=T0) for device in ("north-01", "north-02")
+        ],
+    }
+    event = IncidentEvent(number=number, **(known | fields))
+    return event_of(INCIDENTS, event.incident, event)
 
 
 class Gateway:
@@ -158,19 +203,50 @@ def account(finding: str, *, boot: str = "boot-1") -> Outgoing:
     return event_of(ACCOUNTS, f"{TENANT}/north/gw-north/{boot}", event)
 
 
+def silence(
+    *matchers: str, starts_at: int, ends_at: int, name: str = "s1", tenant: str = TENANT, kind: str = "silence"
+) -> Outgoing:
+    said = Silence(
+        id=name,
+        tenant=tenant,
+        matchers=[read_matcher(text) for text in matchers],
+        starts_at=starts_at,
+        ends_at=ends_at,
+        by="ada",
+        at=starts_at,
+        kind=SilenceKind(kind),
+    )
+    return event_of(SILENCES, name, said)
+
+
+def acknowledged(alert: AlertEvent, *, by: str = "ada", withdrawn: bool = False) -> Outgoing:
+    said = Acknowledgement(
+        fingerprint=alert.fingerprint,
+        tenant=alert.tenant,
+        starts_at=alert.starts_at,
+        by=by,
+        at=alert.starts_at,
+        withdrawn=withdrawn,
+    )
+    return event_of(ACKNOWLEDGEMENTS, alert.fingerprint, said)
+
+
 class Watched:
     """A stage and what it said."""
 
-    def __init__(self, fleet: Fleet, *, tick_ms: int = 200, **config: RuleConfig | float) -> None:
+    def __init__(
+        self, fleet: Fleet, *, tick_ms: int = 200, **config: RuleConfig | FlapConfig | float | list[MaintenanceConfig]
+    ) -> None:
         self.fleet, self.telemetry, self.tick_ms, self.now = fleet, Telemetry("test"), tick_ms, T0
-        self.config = msgspec.structs.replace(AlertsConfig(), **config)
+        self.config = msgspec.structs.replace(AlertsConfig(notify_each=True), **config)
         self.stage = AlertsStage(self.config, fleet.gateways, self.telemetry)
         self.said: list[AlertEvent] = []
 
     def feed(self, *records: Outgoing) -> list[AlertEvent]:
         """One step at the present moment."""
         result = self.stage.step([taken(record) for record in records], self.now)
-        changes = [msgspec.json.decode(outgoing.value or b"", type=AlertEvent) for outgoing in result.outgoing]
+        newest = [outgoing for outgoing in result.outgoing if outgoing.topic == ALERTS]
+        changes = [msgspec.json.decode(outgoing.value or b"", type=AlertEvent) for outgoing in newest]
         self.said += changes
         return changes
 

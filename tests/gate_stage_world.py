@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,12 +21,15 @@ from ingest.contract.events import (
 from ingest.contract.records import Outgoing
 from ingest.contract.topics import AUDIT, ROLLBACKS, VERDICTS
 from ingest.runtime.telemetry import Telemetry
+from ingest.runtime.worker import StepResult
 from tests.gate_world import NEW, T0, Fleet, Reader, commands_in, plan_of, plan_record
 
 SECOND = 1000
 
 
-CONFIG = GateConfig(signing_key_file="", settle_s=0.5, verdict_s=0.0, rollback_settle_s=10.0, max_records=500)
+CONFIG = GateConfig(
+    signing_key_file="", settle_s=0.5, verdict_s=0.0, rollback_settle_s=10.0, recovery_s=0.0, max_records=500
+)
 
 
 class World:
@@ -52,11 +57,18 @@ class World:
         self.stage = self.new_stage()
 
     def take(self, *outgoing: Outgoing) -> list[Outgoing]:
+        return [o for o in self._step(outgoing).outgoing if o.topic != AUDIT]
+
+    def step_alone(self) -> StepResult:
+        """A look at which nothing has come."""
+        return self._step(())
+
+    def _step(self, outgoing: Sequence[Outgoing]) -> StepResult:
         result = self.stage.step(self.reader.records(list(outgoing), self.now), self.now)
         if result.outgoing or result.changed:
             self.parts |= self.stage.snapshot()
         self.appended += result.outgoing
-        return [o for o in result.outgoing if o.topic != AUDIT]
+        return result
 
     def pass_time(self, seconds: float) -> list[Outgoing]:
         """Every gateway beats, and the heartbeats settle."""

@@ -45,6 +45,7 @@ def plan_of(**changes: object) -> RolloutPlan:
         guards=[Guard(name="crash", kind=GuardKind.CRASH), Guard(name="silence", kind=GuardKind.SILENCE)],
         mode=RollbackMode.AUTOMATIC,
         install_grace_s=20.0,
+        outage_s=0.0,
         command_expiry_s=600.0,
     )
     return msgspec.structs.replace(plan, **changes)
@@ -71,6 +72,7 @@ class Fleet:
         *,
         state: DeviceState = DeviceState.ONLINE,
         firmware: str = OLD,
+        tags: list[str] | None = None,
         **more: str,
     ) -> Outgoing:
         event = DeviceEvent(
@@ -84,15 +86,18 @@ class Fleet:
             firmware=firmware,
             hardware=more.get("hardware", "rev-a"),
             group=more.get("group", "pumps"),
+            tags=tags or [],
         )
         return self._signed(DEVICES, f"{site}/{device}", event, site, more.get("trace", ""))
 
     def everyone(self, at: int) -> list[Outgoing]:
         return [self.device(site, name, at) for site, names in self.names.items() for name in names]
 
-    def beat(self, site: str, at: int) -> Outgoing:
+    def beat(self, site: str, at: int, **more: int) -> Outgoing:
         gateway = f"gw-{site}"
-        event = GatewayEvent(tenant=TENANT, site=site, gateway=gateway, at=at, devices=1, silent=0, cut_off=False)
+        event = GatewayEvent(
+            tenant=TENANT, site=site, gateway=gateway, at=at, devices=1, silent=0, cut_off=False, **more
+        )
         return self._signed(DEVICES, f"{site}/gateway:{gateway}", event, site)
 
     def ack(self, command: Command, status: AckStatus, at: int, firmware: str = "", reason: str = "") -> Outgoing:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tests.mqtt_server import serving
+from tests.tcp_server import serving
 
 if TYPE_CHECKING:
     import ssl

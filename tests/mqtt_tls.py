@@ -38,27 +38,36 @@ class Files(NamedTuple):
         return TlsConfig(ca_file=self.ca, cert_file=self.client_cert, key_file=self.client_key)
 
 
-def certificates(folder: Path) -> Files:
-    """Writes all files; the client's key could sign nothing else."""
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-    ca = _certificate(ca_name, ca_key, ca_name, ca_key, authority=True)
-    files = Files(*(str(folder / name) for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")))
-    _write(files.ca, ca.public_bytes(serialization.Encoding.PEM))
-    for name, cert, key in (
-        ("server", files.server_cert, files.server_key),
-        ("client", files.client_cert, files.client_key),
-    ):
+class Authority:
+    """Signs certificates; its own is in the folder's `ca.pem`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._key = folder, ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        self.file = str(folder / "ca.pem")
+        own = _certificate(self._name, self._key, self._name, self._key, authority=True)
+        _write(self.file, own.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str) -> TlsConfig:
+        """A certificate whose common name is `name`, in the folder, beside its key; the key could sign nothing else."""
         own = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        _write(cert, _certificate(subject, own, ca_name, ca_key).public_bytes(serialization.Encoding.PEM))
-        _write(
-            key,
-            own.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
-        )
-    return files
+        cert, key = str(self._folder / f"{name}.pem"), str(self._folder / f"{name}.key")
+        signed = _certificate(subject, own, self._name, self._key)
+        _write(cert, signed.public_bytes(serialization.Encoding.PEM))
+        plain = serialization.NoEncryption()
+        _write(key, own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+        return TlsConfig(ca_file=self.file, cert_file=cert, key_file=key)
+
+
+def certificates(folder: Path) -> Files:
+    """Writes all files."""
+    authority = Authority(folder)
+    files = [authority.file]
+    for name in ("server", "client"):
+        issued = authority.issue(name)
+        files += [issued.cert_file or "", issued.key_file or ""]
+    return Files(*files)
 
 
 def _certificate(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from analytics.alerts.alertmanager import Alertmanager
-from analytics.alerts.config import AlertmanagerConfig, WebhookConfig
 from analytics.alerts.notifier import Notification
+from analytics.alerts.receiver_config import AlertmanagerConfig, WebhookConfig
 from analytics.alerts.webhook import Webhook
 from ingest.contract.events import AlertEvent, AlertState
 from ingest.runtime.clock import ManualClock

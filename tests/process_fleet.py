@@ -12,8 +12,9 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from compose.fleet.agent import Agent
+from compose.fleet.agent import Address, Agent
 from compose.fleet.device import Device
+from compose.fleet.flash import FolderFlash
 from compose.fleet.model import DeviceModel, Happening
 from compose.fleet.release import Registry, Release
 from ingest.contract.topics import device_topic
@@ -112,9 +113,11 @@ class SmallFleet:
         self.devices = [
             self._device(
                 f"d{index:02d}",
-                agent=Agent(tenant=tenant, site=site, device=f"d{index:02d}", keys=keys, registry=registry),
+                agent=Agent(
+                    Address(tenant, site, f"d{index:02d}"), keys, registry, FolderFlash(folder, f"{site}.d{index:02d}")
+                ),
                 address=address,
-                folder=folder,
+                flash=FolderFlash(folder, f"{site}.d{index:02d}"),
                 registry=registry,
                 chance=random.Random(f"{seed}/{index}"),
                 interval_s=interval_s,
@@ -150,7 +153,7 @@ class SmallFleet:
         *,
         agent: Agent,
         address: BrokerAddress,
-        folder: Path,
+        flash: FolderFlash,
         registry: Registry,
         chance: random.Random,
         interval_s: float,
@@ -169,8 +172,9 @@ class SmallFleet:
             name=name,
             model=model,
             agent=agent,
+            registry=registry,
+            flash=flash,
             address=address,
-            folder=folder,
             clock=CLOCK,
             random=chance,
             interval_s=interval_s,
@@ -188,11 +192,15 @@ class CountingModel(DeviceModel):
             self._up_again_at = now + DOWN_S
         return happening
 
-    def install(self, version: str, now: float) -> Happening:
-        self.installs.append(version)
-        happening = super().install(version, now)
+    def go_down(self, now: float) -> Happening:
+        happening = super().go_down(now)
         self._up_again_at = now + DOWN_S
         return happening
+
+    def came_up(self, firmware: str, now: float) -> None:
+        if firmware != self.firmware:
+            self.installs.append(firmware)
+        super().came_up(firmware, now)
 
 
 def rollout_plan(site: str, **changes: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from analytics.alerts.config import AlertmanagerConfig, WebhookConfig
+from analytics.alerts.receiver_config import AlertmanagerConfig, WebhookConfig
 from compose.demo.client import ApiClient
 from compose.demo.inbox import OnCallInbox
 from compose.embedded.credentials import make_credentials
@@ -65,6 +65,7 @@ class House:
         otlp: str = "",
         detect: DetectConfig | None = None,
         edge_changes: dict[str, Any] | None = None,
+        notify_each: bool = False,
     ) -> None:
         self.folder, self.servers, self.spans, self.clock = folder, servers, spans, SystemClock()
         self.tenant, self.site = tenant, site
@@ -72,7 +73,7 @@ class House:
         self.inbox = OnCallInbox(self.credentials.webhook_secret)
         self.launcher: Launcher = launcher or Commands()
         self._places, self._otlp = Places(folder=str(folder)), TracingConfig(otlp_endpoint=otlp)
-        self._detect = detect
+        self._detect, self._notify_each = detect, notify_each
         self._ports = {kind: free_port() for kind in ("edge", "ingest", "analytics", "api", "devices")}
         self.edge = self._worker("edge", self._edge(edge_changes or {}))
         self.ingest = self._worker("ingest", self._ingest())
@@ -206,8 +207,8 @@ class House:
         config = analytics_config(
             self._places, self.spans, self.credentials, [self._webhook()], _alertmanagers(self.servers, self.folder)
         )
-        gate = msgspec.structs.replace(config.gate, settle_s=0.2, verdict_s=0.5, rollback_settle_s=6.0)
-        alerts = msgspec.structs.replace(config.alerts, group_wait_s=0.2)
+        gate = msgspec.structs.replace(config.gate, settle_s=0.2, verdict_s=0.5, rollback_settle_s=6.0, recovery_s=3.0)
+        alerts = msgspec.structs.replace(config.alerts, group_wait_s=0.2, notify_each=self._notify_each)
         detect = self._detect or config.detect
         return AnalyticsProcess(
             log=log_config(self._places, self.servers),

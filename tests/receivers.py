@@ -8,6 +8,9 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from ingest.runtime.stop_listening import stop_listening
+from tests.tcp_server import hang_up
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -59,7 +62,7 @@ class Receiver:
 
     async def close(self) -> None:
         """Refuse connections, and end those that there are."""
-        self._server.close()
+        await stop_listening(self._server)
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -87,8 +90,8 @@ class Receiver:
                 while await self._exchange(reader, writer):
                     pass
         finally:
+            await hang_up(writer)
             self._connections.discard(task)
-            writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         request = await _read(reader)

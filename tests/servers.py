@@ -1,4 +1,4 @@
-"""Fixtures that lend tests a real Kafka, Mosquitto, InfluxDB and Alertmanager, each started when it is first asked for.
+"""Fixtures that lend tests a real Kafka, Mosquitto, InfluxDB, Alertmanager, Prometheus and Kubernetes API server, when first asked for.
 
     async def test_something(kafka: RunningServer[KafkaEndpoint]) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=kafka.endpoint.bootstrap, ...)
@@ -18,15 +18,31 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import pytest
 
 from compose.stack.errors import StackError
+from compose.stack.peers import CLUSTER
 from compose.stack.stack import ALL, SERVERS, down, kill, obtain_programs, pid_of, up
+from compose.stack.tools import which
+from ingest.runtime.log.kafka import KafkaConfig
+from tests.kube_api import KubeApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from compose.stack.endpoints import AlertmanagerEndpoint, InfluxEndpoint, KafkaEndpoint, MqttEndpoint
+    from compose.stack.endpoints import (
+        AlertmanagerEndpoint,
+        InfluxEndpoint,
+        KafkaEndpoint,
+        MqttEndpoint,
+        PrometheusEndpoint,
+    )
 
 E = TypeVar("E")
+
+PROGRAMS = {name: (name,) for name in ALL} | {"kubernetes": CLUSTER}
+"""By fixture: the programs that it needs."""
+
+COMPILED = frozenset({"influxdb", "kubernetes"})
+"""Fixtures of servers that a new machine compiles for minutes."""
 
 
 class RunningServer(Generic[E]):
@@ -36,6 +52,11 @@ class RunningServer(Generic[E]):
         self.name = name
         self._folder = folder
         self.endpoint: E = self._up()
+
+    @property
+    def folder(self) -> Path:
+        """Its own folder: configuration, data and log."""
+        return self._folder / self.name
 
     def start(self) -> None:
         """Starts it unless it runs, and waits until it answers."""
@@ -110,28 +131,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     for name in wanted_servers(session.items):
         try:
-            obtain_programs([name], lambda line: tell(session.config, line))
+            obtain_programs(PROGRAMS[name], lambda line: tell(session.config, line))
         except StackError as error:
             refused[name] = str(error)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what has to wait for InfluxDB: a new machine builds it for minutes, while other tests can go on."""
+    """Marks what has to wait for a compiler: other tests can go on meanwhile."""
     for item in items:
-        if "influxdb" in servers_of(item):
-            item.add_marker("influxdb")
+        if COMPILED & servers_of(item):
+            item.add_marker("compiled")
 
 
 def wanted_servers(items: list[pytest.Item]) -> list[str]:
     """All servers that some of these tests need."""
     wanted = set().union(*map(servers_of, items))
-    return [name for name in ALL if name in wanted]
+    return [name for name in PROGRAMS if name in wanted]
 
 
 def servers_of(item: pytest.Item) -> set[str]:
     """Servers named by fixtures; all of them for a marked test that asks for its server only while it runs."""
-    named = set(ALL) & set(getattr(item, "fixturenames", ()))
+    named = PROGRAMS.keys() & set(getattr(item, "fixturenames", ()))
     return named or (set(ALL) if item.get_closest_marker("servers") else set())
 
 
@@ -164,6 +185,20 @@ def kafka(lent_servers: Lent) -> RunningServer[KafkaEndpoint]:
     return lent_servers.server("kafka")  # type: ignore[return-value]  # the name decides the endpoint's type
 
 
+@pytest.fixture
+def kafka_config(kafka: RunningServer[KafkaEndpoint], tmp_path: Path) -> KafkaConfig:
+    endpoint, password_file = kafka.endpoint, tmp_path / "kafka-password"
+    password_file.touch(0o600)
+    password_file.write_text(endpoint.password)
+    return KafkaConfig(
+        bootstrap=endpoint.bootstrap,
+        username=endpoint.username,
+        password_file=str(password_file) if endpoint.username else "",
+        mechanism=endpoint.mechanism,
+        session_timeout_s=6.0,  # the least that brokers take unless told otherwise
+    )
+
+
 @pytest.fixture(scope="session")
 def mosquitto(lent_servers: Lent) -> RunningServer[MqttEndpoint]:
     return lent_servers.server("mosquitto")  # type: ignore[return-value]  # the name decides the endpoint's type
@@ -177,3 +212,31 @@ def influxdb(lent_servers: Lent) -> RunningServer[InfluxEndpoint]:
 @pytest.fixture(scope="session")
 def alertmanager(lent_servers: Lent) -> RunningServer[AlertmanagerEndpoint]:
     return lent_servers.server("alertmanager")  # type: ignore[return-value]  # the name decides the endpoint's type
+
+
+@pytest.fixture(scope="session")
+def prometheus(lent_servers: Lent) -> RunningServer[PrometheusEndpoint]:
+    return lent_servers.server("prometheus")  # type: ignore[return-value]  # the name decides the endpoint's type
+
+
+@pytest.fixture(scope="session")
+def promtool(prometheus: RunningServer[PrometheusEndpoint]) -> Path:
+    """The tool that comes with Prometheus, which judges rules and expositions."""
+    program = obtain_programs([prometheus.name], lambda _: None)[prometheus.name]
+    beside = program.path.resolve().with_name("promtool") if program else None
+    found = beside if beside and beside.exists() else which("promtool", os.environ)
+    assert found, "there is no promtool beside Prometheus or on PATH; both are in Debian's package prometheus"
+    return found
+
+
+@pytest.fixture(scope="session")
+def kubernetes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApi]:
+    """One API server for the session: use namespaces of your own."""
+    if refusal := request.config.stash.get(refused_key, {}).get("kubernetes"):
+        pytest.fail(refusal, pytrace=False)
+    api = KubeApi(tmp_path_factory.mktemp("kubernetes"))
+    try:
+        api.start()
+        yield api
+    finally:
+        api.stop()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from analytics.alerts.http import Post
-from analytics.alerts.notifier import PermanentlyRefusedError, TemporarilyRefusedError
+from analytics.alerts.http import Post, Trust
+from analytics.alerts.network import Network
+from analytics.alerts.notifier import GROUP_MOST, PermanentlyRefusedError, TemporarilyRefusedError
 from analytics.alerts.webhook import alert_labels
 from ingest.contract.events import AlertEvent, AlertState
 from ingest.contract.records import rfc3339
@@ -16,8 +17,8 @@ from ingest.contract.records import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from analytics.alerts.config import AlertmanagerConfig
     from analytics.alerts.notifier import Notification
+    from analytics.alerts.receiver_config import AlertmanagerConfig
     from ingest.runtime.clock import Clock
 
 HOLD_S = 300.0
@@ -30,12 +31,13 @@ REPEAT_MOST = 1000
 class Alertmanager:
     """Delivers to all replicas of one Alertmanager (docs/alerts_api.md there: no load balancer between)."""
 
-    def __init__(self, config: AlertmanagerConfig, password: str, clock: Clock) -> None:
+    def __init__(self, config: AlertmanagerConfig, password: str, clock: Clock, network: Network | None = None) -> None:
         self.name, self.most_wait_s, self.resend_s = config.name, config.most_wait_s, config.resend_s
+        self.group_most, self.is_tracker = GROUP_MOST, False
         self._clock = clock
         self._urls = [url.rstrip("/") + "/api/v2/alerts" for url in config.urls]
         self._auth = (config.username, password) if config.username else None
-        self._post = Post(config.timeout_s, clock)
+        self._post = Post(config.timeout_s, clock, network or Network(), Trust(config.ca_file, config.proxy))
 
     async def send(self, notification: Notification) -> None:
         """To every replica; one that takes it is enough, the others get it with the next repetition.

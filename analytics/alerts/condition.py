@@ -19,7 +19,13 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that may be wrong. `labels` name it; `numbers` and `summary` say how bad it is; `trace` is its cause's."""
+    """One thing that may be wrong. `labels` name it; `numbers` and `summary` say how bad it is; `trace` is its cause's.
+
+    `unknown`: nothing is heard of it, neither that it holds nor that it is over. `withdrawn`: nothing will be said of it any more.
+    `severity`: its own, if it has one. `about`: what else is known of whom it concerns, for scopes, silences and words.
+    People are told again of what fires already when `revision` has risen. `notes`: what else is to be said, as annotations.
+    `evidence`: the series that shows it, as an alert event has it.
+    """
 
     rule: str
     tenant: str
@@ -29,6 +35,13 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
     trace: str = ""
     order: Order = Order()
+    unknown: bool = False
+    withdrawn: bool = False
+    about: dict[str, str] = {}
+    severity: str = ""
+    revision: int = 0
+    notes: dict[str, str] = {}
+    evidence: dict[str, str] = {}
 
     def fingerprint(self) -> str:
         """Equal for the same rule, tenant and labels: 16 hexadecimal digits of their SHA-256."""

@@ -15,6 +15,7 @@ from ingest.contract.reasons import EventRejection
 from ingest.contract.records import TRACE_HEADER, Record, read_event
 from ingest.contract.topics import ALERTS
 from ingest.runtime.backoff import Backoff
+from ingest.runtime.draining import drained_within
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from analytics.alerts.notifier import Notifier
     from analytics.alerts.outbox import Outbox
+    from analytics.alerts.routes import Routes
     from ingest.runtime.clock import Clock
     from ingest.runtime.health import Health
     from ingest.runtime.log.port import Consumer, Log
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 GROUP = "tidegate-notify"
 FORGET_EVERY_MS = 3_600_000
+REMIND_EVERY_MS = 1000
 _TRACE = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -44,6 +47,7 @@ class Delivery:
         self,
         outbox: Outbox,
         notifiers: Sequence[Notifier],
+        routes: Routes,
         *,
         log: Log,
         clock: Clock,
@@ -58,7 +62,11 @@ class Delivery:
         self._health, self._telemetry, self._member = health, telemetry, member
         self._forget_ms, self._tick_s = round(forget_s * 1000), tick_s
         self._draining = asyncio.Event()
-        self._forgot_at = 0
+        self._forgot_at = self._reminded_at = 0
+        self._routes = routes
+        self._trackers = frozenset(notifier.name for notifier in notifiers if notifier.is_tracker)
+        self.took_at = clock.monotonic()
+        """When the topic of alerts was read last (s, monotonic)."""
         self._senders = [
             Sender(
                 notifier,
@@ -106,22 +114,24 @@ class Delivery:
                     await consumer.close()
             except LogUnavailableError as error:
                 self._health.waiting(self.name, f"log: {error}")
-                await self._pause(backoff.next())
+                await drained_within(self._draining, backoff.next())
 
     async def _queue_what_comes(self, consumer: Consumer, backoff: Backoff) -> None:
         while not self._draining.is_set():
             records = await consumer.poll(1000, self._tick_s)
             self._health.ready(self.name)
             backoff.reset()
+            self.took_at = self._clock.monotonic()
             if records:
                 await self._queue(records)
                 await self._commit(consumer, records)
+            await self._remind_now_and_then()
             await self._forget_now_and_then()
 
     async def _queue(self, records: Sequence[Record]) -> None:
         now, changes = self._clock.now_ms(), list(self._changes(records))
-        receivers = [sender.notifier.name for sender in self._senders]
-        await self._outbox.run(lambda outbox: outbox.queue(changes, receivers, now))
+        way, trackers = self._routes.way, self._trackers
+        await self._outbox.run(lambda outbox: outbox.queue(changes, way, now, trackers))
         for sender in self._senders:
             sender.wake()
 
@@ -139,17 +149,23 @@ class Delivery:
         except PartitionLostError:
             self._health.waiting(self.name, "partitions moved to another member")
 
+    async def _remind_now_and_then(self) -> None:
+        # What still fires is told again, and to others, when nobody looks after it.
+        now = self._clock.now_ms()
+        if abs(now - self._reminded_at) < REMIND_EVERY_MS:
+            return
+        self._reminded_at = now
+        way = self._routes.way
+        queued = await self._outbox.run(lambda outbox: outbox.escalate(way, now) + outbox.repeat(now))
+        if queued:
+            for sender in self._senders:
+                sender.wake()
+
     async def _forget_now_and_then(self) -> None:
         now = self._clock.now_ms()
         if abs(now - self._forgot_at) > FORGET_EVERY_MS:
             self._forgot_at = now
             await self._outbox.run(lambda outbox: outbox.forget(now - self._forget_ms))
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._draining.wait(), seconds)
-        except TimeoutError:
-            return
 
 
 def _first(error: BaseException) -> BaseException:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import ssl
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 
+from analytics.alerts.guard import guarded_transport
 from analytics.alerts.notifier import PermanentlyRefusedError, TemporarilyRefusedError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Mapping
 
+    from analytics.alerts.network import Network
     from ingest.runtime.clock import Clock
 
 READ_BYTES = 4096
@@ -27,18 +29,29 @@ _SAID = 200
 _AGAIN = frozenset({408, 425, 429})
 
 
+class Trust(NamedTuple):
+    """Whom to trust in TLS (a file of authorities in PEM, the system's where empty), and through which proxy to go."""
+
+    ca_file: str = ""
+    proxy: str = ""
+
+
 class Post:
     """POSTs to receivers, with connections that are kept.
 
-    No redirect is followed (a receiver must not send us elsewhere), no proxy is read from the environment, no answer is
-    decompressed or read for longer than it takes to know what it means.
+    No redirect is followed (a receiver must not send us elsewhere), no proxy is read from the environment, no address is
+    contacted that `network` does not allow, no answer is decompressed or read for longer than it takes to know what it means.
     """
 
-    def __init__(self, timeout_s: float, clock: Clock) -> None:
+    def __init__(self, timeout_s: float, clock: Clock, network: Network, trust: Trust = Trust()) -> None:  # noqa: B008 - frozen
         self._timeout_s, self._clock = timeout_s, clock
         headers = {"User-Agent": "tidegate", "Accept-Encoding": "identity"}
         self._http = httpx.AsyncClient(
-            timeout=timeout_s, follow_redirects=False, trust_env=False, headers=headers, verify=_trusted()
+            transport=guarded_transport(_trusted(trust.ca_file), network, trust.proxy),
+            timeout=timeout_s,
+            follow_redirects=False,
+            trust_env=False,
+            headers=headers,
         )
 
     async def __call__(
@@ -85,9 +98,9 @@ class Post:
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def _trusted(ca_file: str) -> ssl.SSLContext:
     # Reading the authorities takes a while: once is enough for all receivers.
-    return httpx.create_ssl_context(trust_env=False)
+    return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context(trust_env=False)
 
 
 async def _beginning(answer: httpx.Response) -> str:

@@ -8,6 +8,9 @@ import msgspec
 
 from ingest.contract.events import AlertEvent
 
+GROUP_MOST = 100
+"""Alerts that travel together at the most."""
+
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts of one name and state that travel together. `key` is equal whenever the same group is sent again."""
@@ -17,6 +20,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     alerts: list[AlertEvent]
     trace: str = ""
+    group: dict[str, str] = {}
+    """The labels that its alerts share because they were grouped by them."""
 
     def headers(self) -> dict[str, str]:
         """What goes with it, whoever receives it: its content type, its key, and the trace that it is part of."""
@@ -42,6 +47,10 @@ class Notifier(Protocol):
     name: str
     most_wait_s: float
     """The longest pause between two tries, unless the receiver asks for a longer one."""
+    group_most: int
+    """So many alerts travel together at the most."""
+    is_tracker: bool
+    """Whether it wants to know that somebody looks after an alert."""
 
     async def send(self, notification: Notification) -> None:
         """Raises TemporarilyRefusedError, PermanentlyRefusedError."""

@@ -8,72 +8,25 @@ from typing import TYPE_CHECKING, NamedTuple
 import apsw
 import msgspec
 
-from analytics.alerts.notifier import Notification
+from analytics.alerts import outbox_statements as sql
+from analytics.alerts.notifier import GROUP_MOST, Notification
+from analytics.alerts.outbox_schema import prepare
 from ingest.contract.events import AlertEvent, AlertState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-GROUP_MOST = 100
-"""Alerts that travel together at the most."""
+    from analytics.alerts.routes import Way
 
-_SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-CREATE TABLE IF NOT EXISTS deliveries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    receiver TEXT NOT NULL,
-    key TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    tenant TEXT NOT NULL,
-    name TEXT NOT NULL,
-    state TEXT NOT NULL,
-    event BLOB NOT NULL,
-    trace TEXT NOT NULL,
-    queued_at INTEGER NOT NULL,
-    tries INTEGER NOT NULL DEFAULT 0,
-    grouped TEXT NOT NULL DEFAULT '',
-    outcome TEXT NOT NULL DEFAULT 'waiting',
-    detail TEXT NOT NULL DEFAULT '',
-    done_at INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (receiver, key)
-);
-CREATE INDEX IF NOT EXISTS turns ON deliveries (receiver, tries, id) WHERE outcome = 'waiting';
-CREATE INDEX IF NOT EXISTS heads ON deliveries (receiver, fingerprint, id) WHERE outcome = 'waiting';
-CREATE INDEX IF NOT EXISTS groups ON deliveries (receiver, grouped) WHERE outcome = 'waiting';
-CREATE TABLE IF NOT EXISTS living (
-    fingerprint TEXT PRIMARY KEY, event BLOB NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL) WITHOUT ROWID;
-"""
+BESIDE_MS = 20
+"""What a log's partitions hold of one moment arrives within this time."""
 
-# The oldest waiting row of each fingerprint: a resolve never overtakes its firing.
-_HEADS = """
-SELECT id, key, tenant, name, state, grouped FROM deliveries AS d
-WHERE receiver = ?1 AND outcome = 'waiting' AND NOT EXISTS (
-    SELECT 1 FROM deliveries AS e
-    WHERE e.receiver = ?1 AND e.outcome = 'waiting' AND e.fingerprint = d.fingerprint AND e.id < d.id)
-"""
+SPOKEN = frozenset({AlertState.FIRING, AlertState.RESOLVED})
+"""What every receiver is told of; that nobody needs to hear more for now is news only to those who track that."""
 
-# What was tried before lets others go first: one change that a receiver cannot take must not hold up the rest.
-_TURN = f"""{_HEADS} AND (grouped <> '' OR queued_at <= ?2 OR queued_at > ?3) ORDER BY tries, id LIMIT 1"""
-
-_ALIKE = f"""{_HEADS} AND grouped = '' AND tenant = ?2 AND name = ?3 AND state = ?4 ORDER BY id LIMIT {GROUP_MOST}"""
-
-_MEMBERS = """
-SELECT id, event, trace FROM deliveries WHERE receiver = ? AND outcome = 'waiting' AND grouped = ? ORDER BY id
-"""
-
-_QUEUE = """
-INSERT OR IGNORE INTO deliveries (receiver, key, fingerprint, tenant, name, state, event, trace, queued_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-# The log may hold a change twice: an older one never takes the place of a newer one.
-_LIVE = """
-INSERT INTO living VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
-SET event = excluded.event, started = excluded.started, ended = excluded.ended
-WHERE (excluded.started, excluded.ended) >= (started, ended)
-"""
+CALLING = frozenset({AlertState.FIRING, AlertState.STALE})
+"""Alerts that nobody looks after and nothing suppresses: they are repeated and escalated."""
 
 _ENCODER, _DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(AlertEvent)
 
@@ -85,6 +38,7 @@ class _Head(NamedTuple):
     name: str
     state: str
     grouped: str
+    alike: str
 
 
 class _Member(NamedTuple):
@@ -100,14 +54,6 @@ class Due(NamedTuple):
     notification: Notification
 
 
-class DeadDelivery(NamedTuple):
-    """A change that a receiver refused for good."""
-
-    receiver: str
-    key: str
-    detail: str
-
-
 class Outbox:
     """One file for all receivers. Not for several threads at once."""
 
@@ -115,30 +61,42 @@ class Outbox:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._db = apsw.Connection(str(path))
         self._db.set_busy_timeout(10_000)
-        self._db.execute(_SCHEMA).fetchall()
+        prepare(self._db)
 
-    def queue(self, changes: Sequence[tuple[AlertEvent, str]], receivers: Iterable[str], now: int) -> None:
-        """Queue changes (with their traces) for all receivers; what is queued already is left as it is. Fsynced."""
-        spoken = [
-            (event, trace) for event, trace in changes if event.state is not AlertState.PENDING and event.starts_at
-        ]
-        living = [(event.fingerprint, _ENCODER.encode(event), event.starts_at, event.ends_at) for event, _ in spoken]
+    def queue(
+        self,
+        changes: Sequence[tuple[AlertEvent, str]],
+        way: Callable[[AlertEvent], Way],
+        now: int,
+        trackers: Collection[str] = (),
+    ) -> None:
+        """Queue changes (with their traces) for whom they concern; what is queued already is left as it is. Fsynced.
+
+        `trackers` are receivers that want to know of acknowledgements. Whoever is told of a firing is told of its end.
+        """
         with self._db:
-            for receiver in receivers:
-                self._db.executemany(_QUEUE, [_row(receiver, event, trace, now) for event, trace in spoken])
-            self._db.executemany(_LIVE, living)
+            for event, trace in changes:
+                if event.told and event.starts_at:
+                    self._queue(event, trace, way(event), now, trackers)
 
-    def next(self, receiver: str, now: int, group_wait_ms: int) -> Due | None:
-        """The next group to send, the same members under the same key after a failed try; None when nothing is due."""
-        heads = [_Head(*row) for row in self._db.execute(_TURN, (receiver, now - group_wait_ms, now))]
+    def next(self, receiver: str, now: int, group_wait_ms: int, most: int = GROUP_MOST) -> Due | None:
+        """The next group to send, the same members under the same key after a failed try; None when nothing is due.
+
+        What comes within `group_wait_ms` of a delivery of its like waits so long, and travels together; what does not,
+        waits for `BESIDE_MS`.
+        """
+        times = (now - group_wait_ms, now, now - min(BESIDE_MS, group_wait_ms))
+        heads = [_Head(*row) for row in self._db.execute(sql.TURN, (receiver, *times))]
         if not heads:
             return None
         head = heads[0]
-        key = head.grouped or self._group(receiver, head)
-        members = [_Member(*row) for row in self._db.execute(_MEMBERS, (receiver, key))]
+        key = head.grouped or self._group(receiver, head, most)
+        members = [_Member(*row) for row in self._db.execute(sql.MEMBERS, (receiver, key))]
         trace = next((member.trace for member in members if member.trace), "")
         alerts = [_DECODER.decode(member.event) for member in members]
-        notification = Notification(key=key, name=head.name, tenant=head.tenant, alerts=alerts, trace=trace)
+        notification = Notification(
+            key=key, name=head.name, tenant=head.tenant, alerts=alerts, trace=trace, group=_labels(head)
+        )
         return Due([member.row for member in members], notification)
 
     def postpone(self, rows: Sequence[int]) -> None:
@@ -158,48 +116,99 @@ class Outbox:
                 "UPDATE deliveries SET outcome = ?, detail = ?, done_at = ? WHERE id = ?",
                 [(outcome, detail, now, row) for row in rows],
             )
+            if outcome == "delivered":
+                self._db.executemany(sql.REPEAT_LATER, [(now, row) for row in rows])
+
+    def repeat(self, now: int) -> int:
+        """Queue again what still fires and was told long enough ago; how many rows."""
+        with self._db:
+            due = [(int(row), str(name)) for row, name in self._db.execute(sql.REPEATS_DUE, (now,))]
+            for row, name in due:
+                self._db.execute(sql.REPEAT, (row, f":repeat:{now}", now))
+                self._db.execute("DELETE FROM repeats WHERE (receiver, fingerprint) = (?, ?)", name.split("\n"))
+        return len(due)
+
+    def escalate(self, way: Callable[[AlertEvent], Way], now: int) -> int:
+        """Queue what nobody has acknowledged for long enough for whom that concerns; how many alerts."""
+        due = "SELECT event FROM living WHERE escalate_at > 0 AND escalate_at <= ? AND ended = 0"
+        with self._db:
+            alerts = [_DECODER.decode(row[0]) for row in self._db.execute(due, (now,))]
+            for alert in alerts:
+                theirs = way(alert)
+                fired = msgspec.structs.replace(alert, state=AlertState.FIRING)
+                self._insert(theirs.escalate_to, fired, "", theirs, now)
+                self._db.execute("UPDATE living SET escalate_at = 0 WHERE fingerprint = ?", (alert.fingerprint,))
+        return len(alerts)
 
     def waiting(self, receiver: str) -> int:
         """Rows that wait."""
         count = "SELECT count(*) FROM deliveries WHERE receiver = ? AND outcome = 'waiting'"
         return int(self._db.execute(count, (receiver,)).get or 0)
 
-    def dead(self) -> list[DeadDelivery]:
-        """What receivers refused for good."""
-        rows = self._db.execute("SELECT receiver, key, detail FROM deliveries WHERE outcome = 'dead' ORDER BY id")
-        return [DeadDelivery(*map(str, row)) for row in rows]
-
-    def living(self, ended_after: int) -> list[AlertEvent]:
-        """Alerts that fire, and those that ended after this time (ms)."""
-        rows = self._db.execute("SELECT event FROM living WHERE ended = 0 OR ended > ?", (ended_after,))
-        return [_DECODER.decode(row[0]) for row in rows]
+    def living(self, ended_after: int, receiver: str = "") -> list[AlertEvent]:
+        """Alerts that fire, and those that ended after this time (ms); of a receiver those that it knows the newest of."""
+        return [_DECODER.decode(row[0]) for row in self._db.execute(sql.LIVING, (ended_after, receiver))]
 
     def forget(self, before: int) -> None:
-        """Forget what was settled, and what ended, before this time (ms)."""
+        """Forget what was settled, and what ended, before this time (ms); of what still fires nothing is forgotten."""
         with self._db:
-            self._db.execute("DELETE FROM deliveries WHERE outcome <> 'waiting' AND done_at < ?", (before,))
+            self._db.execute(sql.FORGET, (before,))
             self._db.execute("DELETE FROM living WHERE ended > 0 AND ended < ?", (before,))
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
-    def _group(self, receiver: str, head: _Head) -> str:
+    def _queue(self, event: AlertEvent, trace: str, way: Way, now: int, trackers: Collection[str]) -> None:
+        if event.state is AlertState.FIRING:
+            for receiver in way.receivers:
+                earlier = (event.fingerprint, event.starts_at, receiver, now)
+                self._db.execute(sql.SUPERSEDE_HELD, earlier)
+                self._db.execute(sql.SUPERSEDE, earlier)
+            self._insert(way.receivers, event, trace, way, now)
+        elif event.state in SPOKEN or event.state is AlertState.ACKNOWLEDGED:
+            # Of a firing that this file knows nothing of, everybody may have been told.
+            told = self._told(event) or list(way.receivers)
+            theirs = told if event.state in SPOKEN else [name for name in told if name in trackers]
+            self._insert(theirs, event, trace, way, now)
+        if event.state is AlertState.RESOLVED:
+            self._db.execute("DELETE FROM repeats WHERE fingerprint = ?", (event.fingerprint,))
+        escalates = event.state is AlertState.FIRING and way.escalate_to
+        escalate_at = now + round(way.escalate_after_s * 1000) if escalates else 0
+        encoded = _ENCODER.encode(event)
+        self._db.execute(
+            sql.LIVE, (event.fingerprint, encoded, event.starts_at, event.ends_at, event.state.value, escalate_at)
+        )
+
+    def _told(self, event: AlertEvent) -> list[str]:
+        return [str(row[0]) for row in self._db.execute(sql.TOLD, (event.fingerprint, event.starts_at))]
+
+    def _insert(self, receivers: Collection[str], event: AlertEvent, trace: str, way: Way, now: int) -> None:
+        row = _row(event, trace, way, now)
+        self._db.executemany(sql.QUEUE, [(receiver, *row) for receiver in receivers])
+
+    def _group(self, receiver: str, head: _Head, most: int) -> str:
         # Written before it is sent: after a crash the same alerts travel under the same key.
-        alike = [_Head(*row) for row in self._db.execute(_ALIKE, (receiver, head.tenant, head.name, head.state))]
+        rows = self._db.execute(sql.ALIKE, (receiver, head.tenant, head.alike, head.state, most))
+        alike = [_Head(*row) for row in rows]
         key = _group_key([member.key for member in alike])
         with self._db:
             self._db.executemany("UPDATE deliveries SET grouped = ? WHERE id = ?", [(key, m.row) for m in alike])
         return key
 
 
+def _labels(head: _Head) -> dict[str, str]:
+    if head.alike.startswith("{"):
+        return msgspec.json.decode(head.alike, type=dict[str, str])
+    return {"alertname": head.name, "tenant": head.tenant}  # queued by an earlier version
+
+
 def _group_key(keys: Sequence[str]) -> str:
     return keys[0] if len(keys) == 1 else hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
 
 
-def _row(receiver: str, event: AlertEvent, trace: str, now: int) -> tuple[object, ...]:
+def _row(event: AlertEvent, trace: str, way: Way, now: int) -> tuple[object, ...]:
     return (
-        receiver,
         event.idempotency_key(),
         event.fingerprint,
         event.tenant,
@@ -208,4 +217,7 @@ def _row(receiver: str, event: AlertEvent, trace: str, now: int) -> tuple[object
         _ENCODER.encode(event),
         trace,
         now,
+        event.starts_at,
+        way.alike(),
+        way.repeat_s,
     )

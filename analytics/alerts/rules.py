@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from analytics.alerts.condition import Condition, Order
+from analytics.detect.classes import TOGETHER_LABEL
 from ingest.contract.events import (
+    DARKNESS,
     AccountEvent,
+    Affected,
     AnomalyEvent,
     AnomalyStatus,
     DeviceEvent,
     DeviceState,
+    IncidentEvent,
+    IncidentState,
     Verdict,
 )
 from ingest.contract.reasons import LedgerFinding
@@ -18,11 +23,22 @@ DEVICE_SILENT = "DeviceSilent"
 SITE_DARK = "SiteDark"
 ROLLOUT_FAILED = "RolloutFailed"
 LEDGER_BREACH = "LedgerBreach"
+INCIDENT = "Incident"
 
 _MOST = 1 << 53  # a hostile gateway may write any number
 _DETAILS = 200
+BAND_SCALES = 3.0
+"""The ordinary range that people are shown, in scales of the series."""
 
-ALL = (METRIC_ANOMALY, DEVICE_SILENT, SITE_DARK, ROLLOUT_FAILED, LEDGER_BREACH)
+ALL = (METRIC_ANOMALY, DEVICE_SILENT, SITE_DARK, ROLLOUT_FAILED, LEDGER_BREACH, INCIDENT)
+BUILT_IN = frozenset(ALL)
+PARTS = frozenset({METRIC_ANOMALY, DEVICE_SILENT})
+"""Alerts of which the incident that they are part of tells."""
+
+
+def runbook_of(name: str) -> str:
+    """Where the documents say what to do about an alert of this name."""
+    return f"docs/runbooks/{name}.md"
 
 
 def metric_anomaly(event: AnomalyEvent, trace: str) -> Condition:
@@ -36,10 +52,12 @@ def metric_anomaly(event: AnomalyEvent, trace: str) -> Condition:
         tenant=event.tenant,
         labels=labels,
         active=event.status is not AnomalyStatus.LEFT,
-        numbers={"value": event.value, "expected": event.expected, "scale": event.scale, "score": event.score},
+        numbers=_numbers(event),
         summary=f"{event.metric} of {event.device} is {event.value:.4g}, expected {event.expected:.4g}{_in(details)}",
         trace=trace,
         order=Order(f"detector {event.detector}", event.at),  # a series is judged once for each window end
+        about=known | {"detector": event.detector},
+        evidence=_drawn(labels),
     )
 
 
@@ -58,6 +76,7 @@ def device_silent(event: DeviceEvent, trace: str, order: Order) -> Condition | N
         summary=f"{event.device} at {event.site} has fallen silent{_in(details)}",
         trace=trace,
         order=order,
+        about=known,
     )
 
 
@@ -113,6 +132,60 @@ def ledger_forgotten(key: bytes) -> Condition | None:
         return None
     labels = {"site": site, "gateway": gateway, "boot": boot}
     return Condition(rule=LEDGER_BREACH, tenant=tenant, labels=labels, active=False)
+
+
+def incident(event: IncidentEvent) -> Condition:
+    """Alarms that share a time and a cause. Of a dark site its own alert tells: its incident is over for people."""
+    is_open = event.state in (IncidentState.OPEN, IncidentState.GROWING)
+    is_dark = any(symptom.metric == DARKNESS for symptom in event.symptoms)
+    numbers = {"devices": event.devices, "sites": event.sites, "series": event.series, "active": event.active}
+    shown = next((one for one in event.affected if one.metric == event.root_cause and one.scale > 0), None)
+    notes = {"incident": event.incident, "root_cause": event.root_cause, "cause": event.cause_sentence}
+    return Condition(
+        rule=INCIDENT,
+        tenant=event.tenant,
+        labels={"incident": event.incident},
+        active=is_open and not is_dark,
+        numbers={name: float(number) for name, number in numbers.items()} | (_numbers(shown) if shown else {}),
+        summary=event.summary,
+        trace=event.trace,
+        order=Order("incident", event.number),
+        revision=event.told,
+        notes={name: text for name, text in (notes | _in_common(event)).items() if text},
+        about=_in_common(event),
+        evidence=_evidence(shown) if shown else {},
+    )
+
+
+def _numbers(series: AnomalyEvent | Affected) -> dict[str, float]:
+    """What was seen, what was expected, and the ordinary range: three scales to both sides."""
+    return {
+        "value": series.value,
+        "expected": series.expected,
+        "scale": series.scale,
+        "low": series.expected - BAND_SCALES * series.scale,
+        "high": series.expected + BAND_SCALES * series.scale,
+        "score": series.score,
+        "since_ms": float(series.since),
+    }
+
+
+def _evidence(series: Affected) -> dict[str, str]:
+    labels = {f"label_{name}": value for name, value in series.labels}
+    return _drawn({"site": series.site, "device": series.device, "metric": series.metric} | labels)
+
+
+def _drawn(labels: dict[str, str]) -> dict[str, str]:
+    """The series as the store knows it: an alarm about all metrics of a device is shown by the one that it names."""
+    return {name: value for name, value in labels.items() if name != f"label_{TOGETHER_LABEL}"}
+
+
+def _in_common(event: IncidentEvent) -> dict[str, str]:
+    """What all of its series have in common."""
+    if event.left_out or not event.affected:
+        return {"site": event.affected[0].site} if event.sites == 1 else {}
+    values = {name: {getattr(one, name) for one in event.affected} for name in ("site", "device", "metric")}
+    return {name: min(found) for name, found in values.items() if len(found) == 1}
 
 
 def _in(details: str) -> str:

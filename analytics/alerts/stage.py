@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 
 from analytics.alerts import rules
 from analytics.alerts.book import Alert, AlertBook, Ended
-from analytics.alerts.condition import Order
+from analytics.alerts.reading import Reading
 from analytics.alerts.rollouts import Rollouts, Standing
+from analytics.alerts.ruled import Ruled
 from analytics.alerts.sites import Heard, Sites
+from analytics.alerts.stage_records import change_records, is_heartbeat
+from analytics.alerts.suppression import Dark, Suppression
 from ingest.contract import names
 from ingest.contract.events import (
-    AccountEvent,
+    Acknowledgement,
     AlertState,
-    AnomalyEvent,
-    DeviceEvent,
-    DeviceState,
-    GatewayEvent,
-    RollbackStatus,
-    RolloutPlan,
-    Verdict,
+    Silence,
 )
-from ingest.contract.reasons import BatchRejection, EventRejection
-from ingest.contract.records import TRACE_HEADER, event_record, read_event
-from ingest.contract.topics import ACCOUNTS, ALERTS, ANOMALIES, DEVICES, PLANS, ROLLBACKS, VERDICTS, is_name
-from ingest.runtime.gateways import UnverifiedError
+from ingest.contract.topics import (
+    ACCOUNTS,
+    ACKNOWLEDGEMENTS,
+    ANOMALIES,
+    CONDITIONS,
+    DEVICES,
+    INCIDENTS,
+    PLANS,
+    ROLLBACKS,
+    SILENCES,
+    VERDICTS,
+)
 from ingest.runtime.worker import StepResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from analytics.alerts.condition import Condition
     from analytics.alerts.config import AlertsConfig
+    from analytics.rules.kinds import Rule
     from ingest.contract.events import AlertEvent
-    from ingest.contract.records import Outgoing, Record
+    from ingest.contract.records import Record
     from ingest.runtime.gateways import Gateways
     from ingest.runtime.telemetry import Telemetry
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-_NUMBERED = re.compile(rb"(?P<source>.{1,256})/(?P<number>[0-9]{1,18})")
 
 SAVE_MS = 1000
 """How often what led to no change is saved: until then a crash leads to the same records being read again."""
@@ -53,53 +58,108 @@ class _State(msgspec.Struct):
     ended: dict[str, Ended]
     heard: dict[str, Heard]
     rollouts: dict[str, Standing]
+    silences: dict[str, Silence] = {}
+    dark: dict[str, Dark] = {}
 
 
 class AlertsStage:
     """Consumes what may be alarming; see `rules`. Every event is taken as its source said it, once."""
 
     name = "alerts"
-    topics = (ANOMALIES, DEVICES, VERDICTS, ROLLBACKS, PLANS, ACCOUNTS)
+    topics = (
+        ANOMALIES,
+        CONDITIONS,
+        DEVICES,
+        VERDICTS,
+        ROLLBACKS,
+        PLANS,
+        ACCOUNTS,
+        INCIDENTS,
+        SILENCES,
+        ACKNOWLEDGEMENTS,
+    )
 
-    def __init__(self, config: AlertsConfig, gateways: Gateways, telemetry: Telemetry) -> None:
+    def __init__(
+        self, config: AlertsConfig, gateways: Gateways, telemetry: Telemetry, written: Sequence[Rule] = ()
+    ) -> None:
         self._link, self._gateways, self._telemetry = config.link, gateways, telemetry
-        by_rule = {
-            rules.METRIC_ANOMALY: config.metric_anomaly,
-            rules.DEVICE_SILENT: config.device_silent,
-            rules.SITE_DARK: config.site_dark,
-            rules.ROLLOUT_FAILED: config.rollout_failed,
-            rules.LEDGER_BREACH: config.ledger_breach,
-        }
-        self._book = AlertBook(by_rule, self._annotations, config.forget_s * 1000)
+        self._ruled = Ruled(written)
+        by_rule = self._ruled.configs() | config.built_in()
+        told_elsewhere = rules.PARTS if config.incident.enabled and not config.notify_each else ()
+        gateways_at = Counter(f"{known.tenant}/{known.site}" for known in gateways)
+        self._suppression = Suppression(gateways_at, config.after_dark_s * 1000, config.maintenance)
+        self._book = AlertBook(
+            by_rule,
+            self._annotations,
+            config.forget_s * 1000,
+            config.flapping,
+            self._suppression.by,
+            told_elsewhere=told_elsewhere,
+            most_bytes=config.alert_bytes,
+        )
         self._sites, self._rollouts = Sites(config.site_dark_s), Rollouts()
+        self._forget_ms = config.forget_s * 1000
         self._saved_at, self._unsaved = 0, False
-        self._readers: dict[str, Callable[[Record, str], Iterator[Condition]]] = {
-            ANOMALIES: self._anomaly,
-            DEVICES: self._device,
-            VERDICTS: self._verdict,
-            ROLLBACKS: self._rollback,
-            PLANS: self._plan,
-            ACCOUNTS: self._account,
-        }
+        self._reading = Reading(
+            gateways, telemetry, self._book, sites=self._sites, rollouts=self._rollouts, ruled=self._ruled
+        )
 
     def step(self, records: Sequence[Record], now: int) -> StepResult:
         """Take events, let time pass, and report every change."""
-        changes: list[tuple[AlertEvent, str]] = []
         self._sites.listen(now, len(records))
-        for record in records:
-            trace = (record.header(TRACE_HEADER) or b"").decode("ascii", "replace")
-            for condition in self._readers[record.topic](record, trace):
-                changes += self._book.observe(condition, now)
+        changes = self._take([record for record in records if is_heartbeat(record)], now)
         for condition in self._sites.dark(now):
-            changes += self._book.observe(condition, now)
+            changes += self._observe(condition, now)
+        # Whose site is dark is known before anything of its devices is looked at.
+        changes += self._suppress(changes, now)
+        changes += self._take([record for record in records if not is_heartbeat(record)], now)
         changes += self._book.tick(now)
+        changes += self._suppress(changes, now)
+        self._suppression.forget(round(now - self._forget_ms))
         self._show()
         changed = self._is_time_to_save(now, taken=bool(records), spoken=bool(changes))
-        return StepResult([_record(event, trace) for event, trace in changes], changed=changed)
+        return StepResult(
+            [record for event, trace in changes for record in change_records(event, trace)], changed=changed
+        )
+
+    def _take(self, records: Sequence[Record], now: int) -> list[tuple[AlertEvent, str]]:
+        changes: list[tuple[AlertEvent, str]] = []
+        for record in records:
+            if record.topic in {SILENCES, ACKNOWLEDGEMENTS}:
+                changes += self._said_by_people(record, now)
+                continue
+            for condition in self._reading.conditions(record):
+                changes += self._observe(condition, now)
+        return changes
+
+    def _observe(self, condition: Condition, now: int) -> list[tuple[AlertEvent, str]]:
+        all_of_them = (condition, *self._ruled.derived(condition))
+        return [change for one in all_of_them for change in self._book.observe(one, now)]
+
+    def _said_by_people(self, record: Record, now: int) -> list[tuple[AlertEvent, str]]:
+        if record.topic == SILENCES:
+            silence = self._reading.read(record, Silence)
+            if silence is not None:
+                self._suppression.take(silence)
+            return []
+        said = self._reading.read(record, Acknowledgement)
+        return self._book.acknowledge(said, now) if said is not None else []
+
+    def _suppress(self, changes: Sequence[tuple[AlertEvent, str]], now: int) -> list[tuple[AlertEvent, str]]:
+        if any(event.name == rules.SITE_DARK for event, _ in changes):
+            self._suppression.see_sites(self._book.alerts, now)
+        return self._book.review(now) if self._suppression.changed(now) else []
 
     def snapshot(self) -> Mapping[str, bytes]:
         """All alerts, when gateways were heard, and how rollouts stand."""
-        state = _State(self._book.alerts, self._book.ended, self._sites.heard, self._rollouts.standings)
+        state = _State(
+            self._book.alerts,
+            self._book.ended,
+            self._sites.heard,
+            self._rollouts.standings,
+            self._suppression.silences,
+            self._suppression.dark,
+        )
         return {"state": msgspec.msgpack.encode(state)}
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
@@ -107,7 +167,8 @@ class AlertsStage:
         if "state" not in parts:
             return
         state = msgspec.msgpack.decode(parts["state"], type=_State)
-        self._book.alerts, self._book.ended = state.alerts, state.ended
+        self._book.restore(state.alerts, state.ended)
+        self._suppression.silences, self._suppression.dark = state.silences, state.dark
         self._sites.heard, self._rollouts.standings = state.heard, state.rollouts
         self._leave_to_the_registry()
 
@@ -117,67 +178,11 @@ class AlertsStage:
         sites = {f"{known.tenant}/{known.site}" for known in self._gateways}
         self._book.end(lambda alert: not _is_served(alert, sites, gateways))
 
-    def _anomaly(self, record: Record, trace: str) -> Iterator[Condition]:
-        event = self._read(record, AnomalyEvent)
-        if event is not None:
-            yield rules.metric_anomaly(event, trace)
-
-    def _device(self, record: Record, trace: str) -> Iterator[Condition]:
-        if record.value is None:
-            return
-        try:
-            yield from self._heard_of(record, trace)
-        except UnverifiedError as error:
-            self._count_dead(record, error.reason)
-
-    def _heard_of(self, record: Record, trace: str) -> Iterator[Condition]:
-        if b"/gateway:" in record.key:
-            yield self._sites.hear(self._gateways.read(record, GatewayEvent), trace)
-            return
-        event = self._gateways.read(record, DeviceEvent)
-        if not is_name(event.device):
-            raise UnverifiedError(BatchRejection.BAD_NAME, event.device[:64])
-        if event.state is DeviceState.RETIRED:
-            self._book.end(lambda alert: _is_of(alert, event))
-        condition = rules.device_silent(event, trace, _order(record))
-        if condition is not None:
-            yield condition
-
-    def _verdict(self, record: Record, trace: str) -> Iterator[Condition]:
-        event = self._read(record, Verdict)
-        if event is not None:
-            yield from self._rollouts.judged(event, trace)
-
-    def _rollback(self, record: Record, trace: str) -> Iterator[Condition]:
-        event = self._read(record, RollbackStatus)
-        if event is not None:
-            yield from self._rollouts.rolled_back(event, trace)
-
-    def _plan(self, record: Record, trace: str) -> Iterator[Condition]:
-        event = self._read(record, RolloutPlan)
-        if event is not None:
-            yield from self._rollouts.planned(event, trace)
-
-    def _account(self, record: Record, trace: str) -> Iterator[Condition]:
-        event = self._read(record, AccountEvent)
-        condition = rules.ledger_breach(event, trace) if event is not None else None
-        if record.value is None:
-            condition = rules.ledger_forgotten(record.key)
-        if condition is not None:
-            yield condition
-
-    def _read(self, record: Record, kind: type[T]) -> T | None:
-        event = read_event(record, kind)
-        if event is None and record.value is not None:
-            self._count_dead(record, EventRejection.MALFORMED)
-        return event
-
-    def _count_dead(self, record: Record, reason: str) -> None:
-        self._telemetry.count(names.DEAD_LETTERS, topic=record.topic, reason=reason)
-
     def _annotations(self, alert: Alert) -> dict[str, str]:
-        annotations = {"summary": alert.summary, "runbook": f"docs/runbooks/{alert.name}.md"}
-        return annotations | ({"link": self._link} if self._link else {})
+        annotations = alert.notes | {"summary": alert.summary, "runbook": rules.runbook_of(alert.name)}
+        if self._link and (alert.name == rules.INCIDENT or alert.evidence):
+            annotations["incident_url"] = f"{self._link.rstrip('/')}/v1/incidents{_incidents_of(alert)}"
+        return annotations | ({"link": self._link} if self._link else {}) | self._ruled.annotations(alert)
 
     def _is_time_to_save(self, now: int, *, taken: bool, spoken: bool) -> bool:
         self._unsaved |= taken
@@ -187,34 +192,23 @@ class AlertsStage:
         return is_due
 
     def _show(self) -> None:
-        for state in (AlertState.PENDING, AlertState.FIRING):
-            self._telemetry.gauge(names.ALERTS_ACTIVE, self._book.count(state), state=state)
+        counts = self._book.counts()
+        for name, number in self._book.passed_over.items():
+            self._telemetry.count(names.ALERTS_PASSED_OVER, number, name=name)
+        self._book.passed_over.clear()
+        for state in AlertState:
+            if state is not AlertState.RESOLVED:
+                self._telemetry.gauge(names.ALERTS_ACTIVE, counts[state], state=state)
+
+
+def _incidents_of(alert: Alert) -> str:
+    if alert.name == rules.INCIDENT:
+        return f"/{alert.labels['incident']}"
+    place = {name: value for name, value in alert.evidence.items() if name in {"site", "device"}}
+    return f"?{urlencode(place)}"
 
 
 def _is_served(alert: Alert, sites: Container[str], gateways: Container[str]) -> bool:
     site = f"{alert.tenant}/{alert.labels.get('site')}"
     gateway = f"{site}/{alert.labels.get('gateway')}"
     return ("site" not in alert.labels or site in sites) and ("gateway" not in alert.labels or gateway in gateways)
-
-
-def _is_of(alert: Alert, device: DeviceEvent) -> bool:
-    place = (alert.tenant, alert.labels.get("site"), alert.labels.get("device"))
-    return place == (device.tenant, device.site, device.device)
-
-
-def _order(record: Record) -> Order:
-    # A gateway numbers its events: `{gateway}/{boot}/event/{number}`.
-    match = _NUMBERED.fullmatch(record.header("ce_id") or b"")
-    return Order(match["source"].decode("ascii", "replace"), int(match["number"])) if match else Order()
-
-
-def _record(event: AlertEvent, trace: str) -> Outgoing:
-    return event_record(
-        ALERTS,
-        event.fingerprint,
-        event,
-        event_id=f"{event.idempotency_key()}:{event.changed_at}",
-        source="tidegate/alerts",
-        time=event.changed_at,
-        trace=trace or None,
-    )

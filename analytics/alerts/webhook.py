@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from analytics.alerts.http import Post
+from analytics.alerts.http import Post, Trust
+from analytics.alerts.network import Network
+from analytics.alerts.notifier import GROUP_MOST
 from ingest.contract.events import AlertEvent, AlertState
 from ingest.contract.records import rfc3339
 from ingest.runtime.webhooks import signature
 
 if TYPE_CHECKING:
-    from analytics.alerts.config import WebhookConfig
     from analytics.alerts.notifier import Notification
+    from analytics.alerts.receiver_config import WebhookConfig
     from ingest.runtime.clock import Clock
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -24,10 +26,11 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
 class Webhook:
     """Delivers to one URL, which comes from the configuration only."""
 
-    def __init__(self, config: WebhookConfig, secret: str, clock: Clock) -> None:
+    def __init__(self, config: WebhookConfig, secret: str, clock: Clock, network: Network | None = None) -> None:
         self.name, self.most_wait_s = config.name, config.most_wait_s
+        self.group_most, self.is_tracker = GROUP_MOST, False
         self._config, self._secret, self._clock = config, secret.encode(), clock
-        self._post = Post(config.timeout_s, clock)
+        self._post = Post(config.timeout_s, clock, network or Network(), Trust(config.ca_file, config.proxy))
 
     async def send(self, notification: Notification) -> None:
         """One POST. Raises TemporarilyRefusedError, PermanentlyRefusedError."""
@@ -50,13 +53,15 @@ def payload(notification: Notification, receiver: str) -> dict[str, Any]:
     """The body: every field of Alertmanager's version 4, and per alert our numbers and idempotency key."""
     alerts = [alert_payload(alert) for alert in notification.alerts]
     firing = any(alert["status"] == "firing" for alert in alerts)
+    group = notification.group or {"alertname": notification.name, "tenant": notification.tenant}
+    named = ", ".join(f'{name}="{value}"' for name, value in group.items())
     return {
         "version": "4",
-        "groupKey": f'{{}}:{{alertname="{notification.name}", tenant="{notification.tenant}"}}',
+        "groupKey": f"{{}}:{{{named}}}",
         "truncatedAlerts": 0,
         "status": "firing" if firing else "resolved",
         "receiver": receiver,
-        "groupLabels": {"alertname": notification.name, "tenant": notification.tenant},
+        "groupLabels": group,
         "commonLabels": _common([alert["labels"] for alert in alerts]),
         "commonAnnotations": _common([alert["annotations"] for alert in alerts]),
         "externalURL": "",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 
+from analytics.calibrate import own_probability, rate_of
+from analytics.detect import rarities
+from analytics.detect.alarms import Alarms
+from analytics.detect.by_silence import Silences
+from analytics.detect.merge import Detector
 from analytics.detect.pools import CohortKey, Pools
-from analytics.detect.round import Change, Outcome, Rows, Rules, step
+from analytics.detect.round import LARGEST, Change, Memory, Outcome, Rows, Rules, step
 from analytics.detectors.kinds import BY_NAME, GAUGE, is_rated
 from analytics.pair_index import MISSING
 from analytics.series import UNASSIGNED, SeriesTable
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analytics.detect.by_silence import Silent
     from analytics.detect.config import DetectConfig
     from analytics.series import DeviceKey, MetricKey
     from ingest.contract.batch import DeviceRow, RollupBatch
@@ -29,16 +36,17 @@ MOST_ROUNDS = 1000
 """Of one batch that holds a series more than once, so many points in time are looked at, the newest."""
 
 
-ROWS_AT_ONCE = 32_768
+ROWS_AT_ONCE = 8192
 """Rows are stepped in blocks whose columns stay in the processor's cache."""
 
 
-LARGEST = 1e30
-"""Numbers beyond are not told apart: their squares must fit a float."""
-
-
 class Decision(NamedTuple):
-    """A change of one series' alarm, with the numbers behind it; times in ms."""
+    """A change of one series' alarm, with the numbers behind it; times in ms.
+
+    `detector`: the one that decides; `signal`: what of the series is new, by number. `tail_probability` is that of all
+    detectors merged. `promised_rate`: the false alerts per 1,000 series and day that this can be relied on for: those asked
+    for where a pool speaks, what so many windows of its own support where the series is alone.
+    """
 
     device: DeviceKey
     metric: MetricKey
@@ -53,6 +61,9 @@ class Decision(NamedTuple):
     asked_probability: float
     pooled: bool
     rated: bool
+    detector: Detector
+    signal: int
+    promised_rate: float
 
 
 class Engine:
@@ -60,63 +71,68 @@ class Engine:
 
     def __init__(self, config: DetectConfig) -> None:
         self.table = SeriesTable(config.max_series, round(config.forget_after_s * 1000))
+        self.alarms = Alarms()
         self.pools = Pools(config.false_alerts_per_1k_series_day, config.pooled_windows, config.own_windows)
         self.counts: Counter[str] = Counter()
+        self._silences = Silences()
         self._hardware: dict[int, str] = {}
-        self._rules = Rules(
-            min_windows=config.min_windows,
-            continues_ms=round(config.continues_s * 1000),
-            rebaseline_ms=round(config.rebaseline_s * 1000),
-            relearn_after_ms=round(config.relearn_after_s * 1000),
-        )
+        self._rules = Rules.of(config)
 
     def step(self, batch: RollupBatch) -> list[Decision]:
         """Take a batch. Backlog and corrections are of the past: they neither alarm nor are learned, only counted."""
         if batch.historical:
             self.counts["historical"] += len(batch)
             return []
-        series, devices, repeated = self.table.resolve(batch)
-        moved = np.zeros(len(devices), np.bool_) if repeated else self._moved(batch, devices)
+        series, devices, fresh = self.table.resolve(batch)
+        moved = self._moved(batch, devices, fresh)
         self._settle(batch, series, moved[batch.column("device")])
-        decisions: list[Decision] = []
+        memory = Memory(self.table.columns, self.alarms, self.pools, self._rules)
+        silences = self._silences.returned(memory, batch, series, devices)
+        decisions = [self._silence(batch, devices, silent) for silent in silences]
         for index in self._rounds(batch, series):
             rows = _rows(batch, series, index)
-            outcome = step(self.table.columns, self.pools, rows, self._rules)
-            self.counts["judged"] += int(outcome.judged.sum())
-            self.counts["silent"] += int((~outcome.judged).sum())
+            outcome = step(memory, rows)
+            judged = int((outcome.by_level | outcome.by_novelty).sum())
+            self.counts["judged"] += judged
+            self.counts["silent"] += len(index) - judged
             decisions += [self._decision(batch, index[row], rows, outcome, row) for row in _changed(outcome)]
-        return decisions
+        silences = self._silences.step(memory, batch, devices, self.table.high)
+        return decisions + [self._silence(batch, devices, silent) for silent in silences]
 
     def dump(self) -> bytes:
         """Everything, as MessagePack."""
-        return msgspec.msgpack.encode((self.table.dump(), self.pools.dump(), self._hardware))
+        parts = (self.table.dump(), self.alarms.dump(), self.pools.dump(), self._silences.dump())
+        return msgspec.msgpack.encode((*parts, self._hardware))
 
     def load(self, dumped: bytes) -> None:
         """Continue from a dump; only before the first step."""
-        table, pools, self._hardware = msgspec.msgpack.decode(dumped, type=tuple[bytes, bytes, dict[int, str]])
+        table, alarms, pools, silences, self._hardware = msgspec.msgpack.decode(dumped, type=_Dump)
         self.table.load(table)
+        self.alarms.load(alarms)
         self.pools.load(pools)
+        self._silences.load(silences)
 
     def _settle(self, batch: RollupBatch, series: NDArray[np.int32], moved: NDArray[np.bool_]) -> None:
         # Series that are new, or whose hardware or width is no longer what it was, are put into their cohort.
         columns = self.table.columns
         unsettled = moved | (columns["cohort"][series] == UNASSIGNED)
-        unsettled |= columns["width"][series] != batch.column("width")
+        width = batch.column("width")
+        unsettled |= columns["width"][series] != width
         for row in np.flatnonzero(unsettled & (series != MISSING)):
             metric = batch.metrics[batch.column("metric")[row]]
             hardware = batch.devices[batch.column("device")[row]].hardware
-            cohort = self.pools.cohort(
-                CohortKey(batch.origin.tenant, metric.name, hardware, int(batch.column("width")[row]))
-            )
-            self.pools.move(int(columns["cohort"][series[row]]), cohort)
-            columns["cohort"][series[row]] = cohort
+            cohort = self.pools.cohort(CohortKey(batch.origin.tenant, metric.name, hardware, int(width[row])))
+            self.pools.move(int(columns["cohort"][series[row]]), cohort, int(batch.column("start")[row]))
+            columns["cohort"][series[row]], columns["width"][series[row]] = cohort, width[row]
             if columns["last_end"][series[row]] == 0:
                 columns["kind"][series[row]] = BY_NAME.get(metric.kind, GAUGE)
 
-    def _moved(self, batch: RollupBatch, devices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _moved(
+        self, batch: RollupBatch, devices: NDArray[np.int64], fresh: NDArray[np.integer[Any]]
+    ) -> NDArray[np.bool_]:
         """Which devices of the batch's table have other hardware than before, or are new."""
         moved = np.zeros(len(devices), np.bool_)
-        for row in np.flatnonzero(devices != MISSING):
+        for row in fresh:
             hardware, device = batch.devices[row].hardware, int(devices[row])
             moved[row] = self._hardware.get(device) != hardware
             self._hardware[device] = hardware
@@ -127,8 +143,10 @@ class Engine:
         revised = batch.column("revision") > 0
         self.counts["revised"] += int(revised.sum())
         self.counts["too_many_series"] += int((series == MISSING).sum())
+        finite = np.isfinite(batch.column("sum")) & np.isfinite(batch.column("last"))
+        self.counts["not_finite"] += int((~finite).sum())
         end = batch.column("start") + batch.column("width")
-        for index in _one_each(np.flatnonzero(~revised & (series != MISSING)), series, end):
+        for index in _one_each(np.flatnonzero(~revised & finite & (series != MISSING)), series, end):
             fresh = end[index] > self.table.columns["last_end"][series[index]]
             self.counts["late"] += int((~fresh).sum())
             taken = index[fresh]
@@ -136,27 +154,58 @@ class Engine:
 
     def _decision(self, batch: RollupBatch, row: int, rows: Rows, outcome: Outcome, at: int) -> Decision:
         columns, series = self.table.columns, int(rows.series[at])
-        cohort, surprise = int(columns["cohort"][series]), float(outcome.surprise[at])
-        record, seen = int(columns["record"][series]), int(columns["seen"][series])
+        cohort, windows = int(columns["cohort"][series]), int(columns["windows"][series])
+        merged = rarities.merged(self.pools, columns["cohort"][[series]], outcome.of(np.array([at])))
+        detector, asked = Detector(int(merged.detector[0])), self.pools.asked_probability(cohort)
+        pooled = self.pools.tail(cohort, detector) is not None
         return Decision(
             device=_known(self.table.devices.names[columns["device"][series]]),
             metric=_known(self.table.metrics.names[columns["metric"][series]]),
             attributes=batch.devices[batch.column("device")[row]],
             change=Change(int(outcome.change[at])),
             at=int(rows.end[at]),
-            since=int(columns["since"][series]),
+            since=int(outcome.since[at]),
             value=_rounded(outcome.value[at]),
             expected=_rounded(outcome.expected[at]),
             scale=_rounded(outcome.scale[at]),
-            tail_probability=_rounded(self.pools.tail_probability(cohort, surprise, record, seen)),
-            asked_probability=self.pools.asked_probability(cohort),
-            pooled=bool(outcome.pooled[at]),
+            tail_probability=_rounded(math.exp(-merged.rarity[0])),
+            asked_probability=asked,
+            pooled=pooled,
             rated=bool(is_rated(columns["kind"][series])),
+            detector=detector,
+            signal=int(outcome.part[at]),
+            promised_rate=_rounded(rate_of(asked if pooled else own_probability(windows), int(rows.width[at]))),
+        )
+
+    def _silence(self, batch: RollupBatch, devices: NDArray[np.int64], silent: Silent) -> Decision:
+        columns, series = self.table.columns, silent.series
+        cohort, device = int(columns["cohort"][series]), int(columns["device"][series])
+        asked = self.pools.asked_probability(cohort)
+        return Decision(
+            device=_known(self.table.devices.names[device]),
+            metric=_known(self.table.metrics.names[columns["metric"][series]]),
+            attributes=batch.devices[int(np.flatnonzero(devices == device)[-1])],
+            change=silent.change,
+            at=silent.at,
+            since=silent.since,
+            value=_rounded(columns["previous"][series]),
+            expected=_rounded(columns["origin"][series] + columns["level"][series].astype(np.float64)),
+            scale=_rounded(columns["scale"][series]),
+            tail_probability=_rounded(math.exp(-rarities.rarity(self.pools, cohort, Detector.SILENCE, silent.bin))),
+            asked_probability=asked,
+            pooled=True,
+            rated=bool(is_rated(columns["kind"][series])),
+            detector=Detector.SILENCE,
+            signal=0,
+            promised_rate=_rounded(rate_of(asked, int(columns["width"][series]))),
         )
 
 
+_Dump = tuple[bytes, bytes, bytes, bytes, dict[int, str]]
+
+
 def _rows(batch: RollupBatch, series: NDArray[np.int32], index: NDArray[np.int64]) -> Rows:
-    width, samples = batch.column("width")[index].astype(np.int64), batch.column("count")[index].astype(np.float64)
+    width, samples = batch.column("width")[index].astype(np.int64), batch.column("count")[index].astype(np.float32)
     return Rows(
         series=series[index],
         end=batch.column("start")[index] + width,

@@ -1,7 +1,13 @@
-"""The cohorts' pooled tails: one histogram of fixed size for each, refitted as it grows."""
+"""The pooled tails of like series: for each cohort and detector one histogram of fixed size, refitted as it grows.
+
+A cohort of fewer than `POOLED_SERIES` series is none. Its series are pooled with all others of their tenant and width that
+are alone: a surprise has no unit, and how often it was as high among unlike series is still better known than how often
+it was in the one. Where those are fewer than `ALONE_SERIES`, a series' own past decides.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -10,32 +16,33 @@ import numpy as np
 from analytics.calibrate import (
     BINS,
     EDGES,
+    UNKNOWN_TAIL,
     Tail,
-    exceedance,
     fit_tail,
-    normal_exceedance,
-    normal_surprise,
     probability_per_test,
     quantile,
 )
-from analytics.detectors.level import SEEN_MOST
+from analytics.detect.merge import LATER, RARE, TERMS, Detector
+from analytics.detect.waiting import waits
+from analytics.detectors.hysteresis import LEAVE_SHARE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALONE = 0
-"""The cohort of those that have none because there are too many cohorts; its tail is never trusted."""
+"""The pool of those that have none because there are too many; its tails are never trusted."""
 MOST_COHORTS = 4096
 POOLED_SERIES = 5
 """Fewer like series than this are no cohort: what they have in common may be chance."""
+ALONE_SERIES = 50
+"""Fewer unlike series than this are not pooled."""
+YOUNG = 1440
+"""Windows of which a pool must have seen as many before it knows shocks that its series share."""
 MOST_POINTS = 10_000_000
 """A histogram that has reached this is halved, so that what is long past fades."""
 REFIT_GROWTH = 0.125
-OWN_MARGIN = 1.25
-"""By how much more than its own past has it a series must surprise while no pool speaks for it."""
-
-_EXPECTED_RECORD = np.array([normal_surprise(1 / max(2, seen)) for seen in range(SEEN_MOST + 1)])
-"""The highest of so many surprises of normal noise, about."""
+SILENT = 255
+"""The bin that it takes to enter where no surprise does: there is none as high."""
 
 
 class CohortKey(NamedTuple):
@@ -48,125 +55,215 @@ class CohortKey(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """Of each row, shape (rows,): the surprise that it takes to enter (infinite: silent), and whether a pool says so."""
+    """Of each row, shape (rows,), u1: the bin of surprise that it takes to enter, and the bin below which it is calm.
 
-    surprise: NDArray[np.float64]
+    `pooled`: whether a pool says so.
+    """
+
+    enter: NDArray[np.uint8]
+    calm: NDArray[np.uint8]
     pooled: NDArray[np.bool_]
 
 
 class Pools:
-    """Tails by cohort.
+    """Tails by cohort and detector. `asked`: of each cohort, the probability that the user's one number allows a window.
 
-    `rate` is false alerts per 1,000 series and day; a pool of fewer than `pooled_from` windows does not speak, a
-    series' own past speaks from `own_from` windows on.
+    `rate` is false alerts per 1,000 series and day; a pool of fewer than `pooled_from` windows (novelty: a hundred times as
+    many) does not speak, the own past of a series that is alone speaks from `own_from` windows on.
     """
 
     def __init__(self, rate: float, pooled_from: int, own_from: int) -> None:
-        self._rate, self._pooled_from, self._own_from = rate, pooled_from, own_from
+        self._rate, self._own_from = rate, own_from
+        self._least = np.array([pooled_from * detector.points for detector in TERMS], np.int64)
         self._ids: dict[CohortKey, int] = {}
         self._keys: list[CohortKey] = []
-        self._counts = np.zeros((0, BINS), np.int64)
-        self._points = np.zeros(0, np.int64)
-        self._members = np.zeros(0, np.int64)
-        self._fitted_at = np.zeros(0, np.int64)
-        self._thresholds = np.zeros(0)
-        self._normal = np.zeros(0)
-        self._tails: list[Tail | None] = []
+        self._members, self._wanted = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._begun = np.zeros(0, np.int64)
+        """When a cohort's first series was seen: the end of its window in ms."""
+        self._pool = np.zeros(0, np.int64)
+        """Of each cohort: the pool that speaks for it, its own or that of those who are alone."""
+        self._counts = np.zeros((0, len(Detector), BINS), np.int64)
+        self._points, self._fitted_at = (np.zeros((0, len(Detector)), np.int64) for _ in range(2))
+        self._enter, self._calm = (np.zeros((len(Detector), 0), np.uint8) for _ in range(2))
+        self.asked, self._own_rarity = np.zeros(0), np.zeros(0)
+        self._tails: list[list[Tail | None]] = []
         self._open(CohortKey("", "", "", 1))
 
     def cohort(self, key: CohortKey) -> int:
         """The cohort's number; `ALONE` for new ones beyond `MOST_COHORTS`."""
         known = self._ids.get(key)
-        if known is not None:
-            return known
-        return self._open(key) if len(self._ids) < MOST_COHORTS else ALONE
+        if known is None:
+            known = self._open(key) if len(self._ids) < MOST_COHORTS else ALONE
+        return known
 
-    def move(self, left: int, joined: int) -> None:
-        """A series is now in cohort `joined`; `left` is negative when it was in none."""
-        self._members[joined] += 1
+    def move(self, left: int, joined: int, now: int) -> None:
+        """A series is now (ms) in cohort `joined`; `left` is negative when it was in none."""
+        if self._begun[joined] == 0:
+            self._begun[joined] = now
+        self._count(joined, 1)
         if left >= 0:
-            self._members[left] -= 1
+            self._count(left, -1)
 
-    def thresholds(
-        self, cohorts: NDArray[np.int32], record: NDArray[np.uint8], seen: NDArray[np.uint8], alarm: NDArray[np.uint8]
-    ) -> Thresholds:
-        """What each row takes to enter. `record`: the highest bin that was normal so far; `seen`: windows learned.
+    def level(self, cohorts: NDArray[np.int16]) -> Thresholds:
+        """What it takes each row's level. It speaks through pools alone: noise of one series is no measure of its tail."""
+        return self.thresholds(Detector.LEVEL, cohorts)
 
-        A series in `alarm` whose cohort has changed is judged by its own past however short, so that it can calm down.
+    def young(self, cohort: int, now: int) -> bool:
+        """Whether the cohort's pool is too young (at `now`, ms) to know what its series suffer together."""
+        return bool(now - self._begun[cohort] < YOUNG * self._keys[cohort].width)
+
+    def novelty(self, cohorts: NDArray[np.int16], windows: NDArray[np.uint16]) -> Thresholds:
+        """What it takes each row's novelty, a rarity by its own past. `windows`: that it has seen.
+
+        A series that is not alone waits for its pool to speak.
         """
-        surprise = self._thresholds[cohorts]
-        pooled = np.isfinite(surprise)
-        alone = np.flatnonzero(~pooled)
-        if alone.size:
-            own = self._normal[cohorts[alone]] * OWN_MARGIN * _heavier(record[alone], seen[alone])
-            speaks = (seen[alone] >= self._own_from) | (alarm[alone] != 0)
-            surprise[alone] = np.where(speaks, own, np.inf)
-        return Thresholds(surprise, pooled)
+        found = self.thresholds(Detector.NOVELTY, cohorts)
+        pools = self._pool[cohorts]
+        alone = (self._members[pools] < self._wanted[pools]) & (windows >= self._own_from)
+        own = np.flatnonzero(~found.pooled & alone)
+        found.enter[own], found.calm[own] = _bins_for(self._own_rarity[cohorts[own]])
+        found.enter[found.pooled & (windows < TERMS[Detector.NOVELTY].windows)] = SILENT
+        return found
 
-    def add(self, cohorts: NDArray[np.int32], bins: NDArray[np.uint8]) -> None:
+    def add(self, detector: Detector, cohorts: NDArray[np.int16], bins: NDArray[np.uint8]) -> None:
         """Pool one window of each row, then refit the tails that have grown enough."""
-        np.add.at(self._counts.reshape(-1), cohorts.astype(np.int64) * BINS + bins, 1)
-        np.add.at(self._points, cohorts, 1)
-        due = np.maximum(self._pooled_from, self._fitted_at * (1 + REFIT_GROWTH))
-        for cohort in np.flatnonzero((self._points >= due) & (self._members >= POOLED_SERIES)):
-            if cohort != ALONE:
-                self._fit(int(cohort))
+        pools = self._pool.take(cohorts)
+        first, last = int(pools.min()), int(pools.max())
+        counted = np.bincount((pools - first) * BINS + bins, minlength=(last - first + 1) * BINS)
+        counted = counted.reshape(-1, BINS)
+        self._counts[first : last + 1, detector] += counted
+        self._points[first : last + 1, detector] += counted.sum(axis=1)
+        if detector is Detector.LEVEL:
+            self._counts[first : last + 1, RARE, 0] += counted.sum(axis=1)[:, None]
+            self._points[first : last + 1, RARE] += counted.sum(axis=1)[:, None]
+        points, fitted = self._points[first : last + 1, detector], self._fitted_at[first : last + 1, detector]
+        members = self._members[first : last + 1]
+        due = points >= np.maximum(self._least[detector], fitted * (1 + REFIT_GROWTH))
+        waited = points * TERMS[detector].stride >= members * waits(members, detector)
+        due &= (members >= self._wanted[first : last + 1]) & waited
+        for pool in np.flatnonzero(due) + first:
+            if pool != ALONE:
+                self._fit(int(pool), detector)
+                for rare in RARE if detector is Detector.LEVEL else ():
+                    if self._points[pool, rare] >= self._least[rare]:
+                        self._fit(int(pool), rare)
 
-    def points(self, cohort: int) -> int:
-        """The windows pooled in a cohort."""
-        return int(self._points[cohort])
+    def add_rare(self, detector: Detector, cohorts: NDArray[np.int16], bins: NDArray[np.uint8]) -> None:
+        """Pool what is rare, without a look at the tails.
 
-    def tail_probability(self, cohort: int, surprise: float, record: int, seen: int) -> float:
-        """How often a like window is more surprising."""
-        tail = self._tails[cohort]
-        if tail is not None:
-            return exceedance(tail, surprise)
-        return normal_exceedance(surprise / float(_heavier(np.uint8(record), np.uint8(seen))))
+        To the detectors of rare things the windows of level count as those in which they found nothing.
+        """
+        places = (self._pool.take(cohorts) * len(Detector) + detector) * BINS + bins
+        np.add.at(self._counts.reshape(-1), places, 1)
+
+    def thresholds(self, detector: Detector, cohorts: NDArray[np.int16]) -> Thresholds:
+        """What a detector's surprise takes in each row."""
+        pools = self._pool.take(cohorts)
+        enter = self._enter[detector].take(pools)
+        return Thresholds(enter, self._calm[detector].take(pools), enter != SILENT)
+
+    def high(self, detector: Detector, cohorts: NDArray[np.int16], surprises: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which rows are not calm: their surprise is in the bin below which a row is calm, or above it."""
+        least = EDGES[self._calm[detector]].astype(np.float32)[self._pool]
+        high: NDArray[np.bool_] = surprises >= least.take(cohorts)
+        return high
+
+    def share(self, cohort: int, detector: Detector) -> float:
+        """Of the asked probability; level has that of the detectors that do not speak yet."""
+        return self._share(int(self._pool[cohort]), detector)
+
+    def points(self, cohort: int, detector: Detector) -> int:
+        """The windows pooled for a cohort."""
+        return int(self._points[self._pool[cohort], detector])
+
+    def speaks(self, cohorts: NDArray[np.int16], detectors: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Whether a pool speaks for this detector of each row, shape (rows,)."""
+        found: NDArray[np.bool_] = self._enter[detectors, self._pool[cohorts]] != SILENT
+        return found
+
+    def tail(self, cohort: int, detector: Detector) -> Tail | None:
+        """The pooled tail that speaks for a cohort, if one does."""
+        return self._tails[int(self._pool[cohort])][detector]
 
     def asked_probability(self, cohort: int) -> float:
         """The tail probability that the user's one number allows a window."""
-        return probability_per_test(self._rate, self._keys[cohort].width)
+        return float(self.asked[cohort])
 
     def dump(self) -> bytes:
         """Everything, as MessagePack."""
-        arrays = {name: getattr(self, "_" + name).tobytes() for name in ("counts", "points", "members", "fitted_at")}
-        return msgspec.msgpack.encode(_Dump(keys=self._keys, tails=self._tails, **arrays))
+        arrays = {name: getattr(self, "_" + name).tobytes() for name in _ARRAYS}
+        return msgspec.msgpack.encode(_Dump(keys=self._keys, tails=self._tails, pool=self._pool.tolist(), **arrays))
 
     def load(self, dumped: bytes) -> None:
         """Continue from a dump; only before anything else."""
         content = msgspec.msgpack.decode(dumped, type=_Dump)
         for key in content.keys[1:]:
             self._open(key)
-        self._counts = np.frombuffer(content.counts, np.int64).reshape(-1, BINS).copy()
-        self._points = np.frombuffer(content.points, np.int64).copy()
+        self._counts = np.frombuffer(content.counts, np.int64).reshape(-1, len(Detector), BINS).copy()
+        self._points = np.frombuffer(content.points, np.int64).reshape(-1, len(Detector)).copy()
+        self._fitted_at = np.frombuffer(content.fitted_at, np.int64).reshape(-1, len(Detector)).copy()
         self._members = np.frombuffer(content.members, np.int64).copy()
-        self._fitted_at = np.frombuffer(content.fitted_at, np.int64).copy()
-        for cohort, tail in enumerate(content.tails):
-            self._take(cohort, tail)
+        self._begun = np.frombuffer(content.begun, np.int64).copy()
+        for pool, tails in enumerate(content.tails):
+            for detector, tail in zip(Detector, tails, strict=True):
+                self._take(pool, detector, tail)
+        self._pool = np.array(content.pool, np.int64)
+
+    def _count(self, cohort: int, change: int) -> None:
+        # Those who are alone count as members of their tenant's pool of such.
+        before = int(self._pool[cohort])
+        if before != cohort:
+            self._members[before] -= self._members[cohort]
+        self._members[cohort] += change
+        key = self._keys[cohort]
+        alone = self._members[cohort] < POOLED_SERIES and cohort != ALONE
+        after = self.cohort(CohortKey(key.tenant, "", "", key.width)) if alone else cohort
+        self._pool[cohort] = after
+        if after != cohort:
+            self._members[after] += self._members[cohort]
 
     def _open(self, key: CohortKey) -> int:
         number = self._ids[key] = len(self._keys)
+        asked = probability_per_test(self._rate, key.width)
         self._keys.append(key)
-        self._counts = np.vstack([self._counts, np.zeros((1, BINS), np.int64)])
-        self._points = np.append(self._points, 0)
-        self._members = np.append(self._members, 0)
-        self._fitted_at = np.append(self._fitted_at, 0)
-        self._thresholds = np.append(self._thresholds, np.inf)
-        self._normal = np.append(self._normal, normal_surprise(probability_per_test(self._rate, key.width)))
-        self._tails.append(None)
+        self._members, self._pool = np.append(self._members, 0), np.append(self._pool, number)
+        self._begun = np.append(self._begun, 0)
+        self._wanted = np.append(self._wanted, POOLED_SERIES if key.metric or key.hardware else ALONE_SERIES)
+        self._counts = np.concatenate([self._counts, np.zeros((1, len(Detector), BINS), np.int64)])
+        for name in ("_points", "_fitted_at"):
+            setattr(self, name, np.concatenate([getattr(self, name), np.zeros((1, len(Detector)), np.int64)]))
+        # While no pool speaks nothing enters; what is in alarm is calm for novelty, and for level by a cautious tail.
+        _, calm = _bins_for(np.array([quantile(UNKNOWN_TAIL, asked)]))
+        self._enter = np.concatenate([self._enter, np.full((len(Detector), 1), SILENT, np.uint8)], axis=1)
+        self._calm = np.concatenate([self._calm, np.array([calm, *[[SILENT]] * (len(Detector) - 1)], np.uint8)], axis=1)
+        self.asked = np.append(self.asked, asked)
+        self._own_rarity = np.append(self._own_rarity, -math.log(asked))
+        self._tails.append([None] * len(Detector))
         return number
 
-    def _fit(self, cohort: int) -> None:
-        self._take(cohort, fit_tail(self._counts[cohort]))
-        if self._points[cohort] >= MOST_POINTS:
-            self._counts[cohort] //= 2
-            self._points[cohort] = self._counts[cohort].sum()
-        self._fitted_at[cohort] = self._points[cohort]
+    def _fit(self, pool: int, detector: Detector) -> None:
+        counts = self._counts[pool, detector]
+        self._take(pool, detector, fit_tail(counts))
+        if self._points[pool, detector] >= MOST_POINTS:
+            counts //= 2
+            self._points[pool, detector] = counts.sum()
+        self._fitted_at[pool, detector] = self._points[pool, detector]
 
-    def _take(self, cohort: int, tail: Tail | None) -> None:
-        self._tails[cohort] = tail
+    def _take(self, pool: int, detector: Detector, tail: Tail | None) -> None:
+        first, self._tails[pool][detector] = self._tails[pool][detector] is None, tail
         if tail is not None:
-            self._thresholds[cohort] = quantile(tail, self.asked_probability(cohort))
+            asked = self.asked[pool] * self._share(pool, detector)
+            enter, calm = _bins_for(np.array([quantile(tail, asked)]))
+            self._enter[detector, pool], self._calm[detector, pool] = min(enter[0], SILENT - 1), calm[0]
+            if first and detector in LATER:
+                self._take(pool, Detector.LEVEL, self._tails[pool][Detector.LEVEL])
+
+    def _share(self, pool: int, detector: Detector) -> float:
+        later = LATER if detector is Detector.LEVEL else ()
+        return TERMS[detector].share + sum(TERMS[one].share for one in later if self._tails[pool][one] is None)
+
+
+_ARRAYS = ("counts", "points", "members", "fitted_at", "begun")
 
 
 class _Dump(msgspec.Struct):
@@ -174,11 +271,13 @@ class _Dump(msgspec.Struct):
     counts: bytes
     points: bytes
     members: bytes
+    begun: bytes
     fitted_at: bytes
-    tails: list[Tail | None]
+    tails: list[list[Tail | None]]
+    pool: list[int]
 
 
-def _heavier(record: NDArray[np.uint8] | np.uint8, seen: NDArray[np.uint8] | np.uint8) -> NDArray[np.float64]:
-    # A tail that falls off like exp(-y / c) has records about c times those of another with c = 1.
-    heavier: NDArray[np.float64] = np.maximum(1.0, EDGES[record.astype(np.int64) + 1] / _EXPECTED_RECORD[seen])
-    return heavier
+def _bins_for(surprise: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The first bin that reaches each surprise, and the first that reaches so little of it that a lower one is calm."""
+    enter, calm = (np.searchsorted(EDGES[:BINS], surprise * share) for share in (1.0, LEAVE_SHARE))
+    return enter.astype(np.uint8), np.maximum(calm - 1, 0).astype(np.uint8)

@@ -12,4 +12,5 @@ class AnomalyReason(StrEnum):
     OWN_PAST = "own_past"  # too few like series: rarer than that in the series' own past
     BACK_TO_NORMAL = "back_to_normal"  # several calm windows in a row
     NEW_NORMAL = "new_normal"  # it lasted so long that it is learned as normal, once
+    SAID_NORMAL = "said_normal"  # somebody said that it is normal
     RELEARNED = "relearned"  # the series turned out to be of another kind and is learned anew

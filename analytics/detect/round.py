@@ -1,4 +1,7 @@
-"""One window of each of many series: begin anew where needed, observe, judge, decide, learn, remember."""
+"""One window of each of many series: begin anew where needed, observe, judge, decide, learn, remember.
+
+This is the one engine: the live service, `tidegate detect` and the benches all call `step`.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from analytics.calibrate import EDGES, bins_of
-from analytics.detectors.hysteresis import CALM, LEAVE_SHARE, advance, middle_of_three
-from analytics.detectors.kinds import GAUGE, GROWING, Observations, is_growing, is_rated, observe
-from analytics.detectors.level import UNCLIPPED, Judgement, Levels, judge, learn
+from analytics.detect import by_level, by_novelty, by_slow, by_stuck
+from analytics.detect.alarms import Alarm
+from analytics.detect.block import Block
+from analytics.detect.looks import Looks
+from analytics.detectors.hysteresis import advance
+from analytics.detectors.kinds import GAUGE, GROWING, is_growing, is_rated, observe
 from analytics.detectors.resolution import decimal_resolution, least_rate_scale, least_scale
+from analytics.detectors.signals import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
+    from analytics.detect.alarms import Alarms
+    from analytics.detect.config import DetectConfig
     from analytics.detect.pools import Pools
+    from analytics.series import State
 
-POOLED_AGE = UNCLIPPED + 3
-"""A series' windows are pooled from the time on when its last three were all judged by a scale."""
-REMARKABLE = bins_of(np.array([8.0], np.float32))[0]
-"""The bin of surprise from which a window is remarkable: two of three of normal noise reach it once in 15,000 windows."""
 REBASELINE_WINDOWS = 60
 """No alarm is taken for the new normal before it has lasted so many windows."""
-
-State = dict[str, "NDArray[Any]"]
+LARGEST = 1e30
+"""Numbers beyond are not told apart."""
+FARTHEST = 1e15
+"""Nor distances from a series' first value: their squares must fit a float32."""
 
 
 class Rows(NamedTuple):
@@ -34,9 +43,13 @@ class Rows(NamedTuple):
     series: NDArray[np.int32]
     end: NDArray[np.int64]
     width: NDArray[np.int64]
-    samples: NDArray[np.float64]
+    samples: NDArray[np.float32]
     mean: NDArray[np.float64]
     last: NDArray[np.float64]
+
+    def of(self, rows: NDArray[np.int64]) -> Rows:
+        """Some of them."""
+        return Rows._make(column[rows] for column in self)
 
 
 class Rules(NamedTuple):
@@ -46,6 +59,25 @@ class Rules(NamedTuple):
     continues_ms: int
     rebaseline_ms: int
     relearn_after_ms: int
+
+    @staticmethod
+    def of(config: DetectConfig) -> Rules:
+        """What a user said."""
+        return Rules(
+            min_windows=config.min_windows,
+            continues_ms=round(config.continues_s * 1000),
+            rebaseline_ms=round(config.rebaseline_s * 1000),
+            relearn_after_ms=round(config.relearn_after_s * 1000),
+        )
+
+
+class Memory(NamedTuple):
+    """All that is remembered of a partition's series, and the rules: what `step` reads and changes."""
+
+    table: State
+    alarms: Alarms
+    pools: Pools
+    rules: Rules
 
 
 class Change(IntEnum):
@@ -60,139 +92,200 @@ class Change(IntEnum):
 
 
 class Outcome(NamedTuple):
-    """Of each row, shape (rows,): the change u1 and the numbers it rests on; `surprise` is that of two of three."""
+    """Of each row, shape (rows,): the change u1 and the numbers it rests on.
+
+    `surprise`: the bin of two of three windows; `rarity`: of what is new, by the series' own past, 0 where nothing is;
+    `begun`: that is new since just now; `part`: the signal that is the newest. `since` (ms) where an alarm began, else 0.
+    `by_level`, `by_novelty`: whether this detector has a threshold for the row; `stuck`: the bin of the run of equal values
+    where it is longer than any was, 0 elsewhere; `drift`, `unrest`: those of means of many windows where they are high.
+    """
 
     change: NDArray[np.uint8]
     value: NDArray[np.float64]
     expected: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    surprise: NDArray[np.float64]
-    judged: NDArray[np.bool_]
-    pooled: NDArray[np.bool_]
+    scale: NDArray[np.float32]
+    surprise: NDArray[np.uint8]
+    rarity: NDArray[np.float32]
+    begun: NDArray[np.bool_]
+    part: NDArray[np.uint8]
+    since: NDArray[np.int64]
+    by_level: NDArray[np.bool_]
+    by_novelty: NDArray[np.bool_]
+    stuck: NDArray[np.uint8]
+    drift: NDArray[np.uint8]
+    unrest: NDArray[np.uint8]
+
+    def of(self, rows: NDArray[np.int64]) -> Outcome:
+        """That of some rows."""
+        return Outcome._make(column[rows] for column in self)
+
+    def put(self, rows: NDArray[np.int64], found: Outcome) -> None:
+        """Write that of some rows."""
+        columns: Iterable[NDArray[Any]] = self
+        for column, some in zip(columns, found, strict=True):
+            column[rows] = some
 
 
-def step(columns: State, pools: Pools, rows: Rows, rules: Rules) -> Outcome:
-    """Take one window of each series into `columns` and `pools`, and say what changed."""
-    state = {name: column[rows.series] for name, column in columns.items()}
-    change = _begin_anew(state, rows, rules)
+class _Window(NamedTuple):
+    """Rows with what is looked at of them: values in the metric's unit (per second), ms since the window before."""
+
+    rows: Rows
+    values: NDArray[np.float64]
+    elapsed: NDArray[np.int64]
+
+    def of(self, rows: NDArray[np.int64]) -> _Window:
+        return _Window(self.rows.of(rows), self.values[rows], self.elapsed[rows])
+
+
+def step(memory: Memory, rows: Rows) -> Outcome:
+    """Take one window of each series into `memory`, and say what changed."""
+    block = Block(memory.table, rows.series)
+    state, outcome = block.state, _nothing(len(rows.series))
+    _begin_anew(block, memory, rows, outcome)
+    by_novelty.turn_hour(block, rows.end)
     elapsed = np.maximum(rows.end - state["last_end"], 1)
     seen = observe(state["kind"], rows.mean, rows.last, state["previous"], elapsed)
-    judgement = judge(_levels(state), seen.values, rows.samples, _least(state, rows, elapsed))
-    bins = np.where(seen.usable & (state["seen"] >= UNCLIPPED), bins_of(judgement.surprise), np.uint8(0))
-    middle = middle_of_three(bins, state["bin_1"], state["bin_2"])
-    threshold, pooled = pools.thresholds(state["cohort"], state["record"], state["seen"], state["alarm"])
-    outcome = Outcome(
-        change=change,
-        value=seen.values,
-        expected=state["level"],
-        scale=judgement.scale,
-        surprise=EDGES[middle],
-        judged=seen.usable & (state["seen"] >= rules.min_windows) & np.isfinite(threshold),
-        pooled=pooled,
-    )
-    calms = EDGES[bins.astype(np.int64) + 1] < LEAVE_SHARE * threshold
-    _decide(
-        state, rows, rules, outcome, _Tests(outcome.surprise >= threshold, calms, EDGES[state["bin_2"]] >= threshold)
-    )
-    _learn(state, rows, seen, judgement)
-    _pool(state, pools, middle, seen.usable)
-    _remember(state, rows, seen, bins, rules)
-    for name, column in columns.items():
-        column[rows.series] = state[name]
+    _count_rises(state, rows, seen.fell, memory.rules)
+    state["last_end"][:] = rows.end
+    window = _Window(rows, seen.values, elapsed)
+    if seen.usable.all():
+        outcome = _look(block, memory, window, outcome)
+    elif seen.usable.any():
+        usable = np.flatnonzero(seen.usable)
+        part = block.part(usable)
+        found = _look(part, memory, window.of(usable), outcome.of(usable))
+        part.give_back()
+        outcome.put(usable, found)
+    _remember(block, rows, memory.rules)
+    block.give_back()
     return outcome
 
 
-def _begin_anew(state: State, rows: Rows, rules: Rules) -> NDArray[np.uint8]:
-    on = state["alarm"] != 0
+def _nothing(rows: int) -> Outcome:
+    dtypes = ("u1", "f8", "f8", "f4", "u1", "f4", "?", "u1", "i8", "?", "?", "u1", "u1", "u1")
+    return Outcome._make(np.zeros(rows, dtype) for dtype in dtypes)
+
+
+def _begin_anew(block: Block, memory: Memory, rows: Rows, outcome: Outcome) -> None:
+    state, alarms, rules = block.state, memory.alarms, memory.rules
     # Silent for long: what was normal then need not be so now. An alarm is not ended by silence.
-    stale = ~on & (state["last_end"] > 0) & (rows.end - rows.width - state["last_end"] > rules.relearn_after_ms)
+    silent = rows.end - rows.width - state["last_end"] > rules.relearn_after_ms
+    stale = np.flatnonzero(silent & (state["last_end"] > 0) & (state["alarm"] == 0)) if silent.any() else _NONE
+    _relearn(state, stale)
+    on = np.flatnonzero(state["alarm"])
+    if on.size:
+        # The alarm has lasted so long that this is how it is now.
+        patience = np.maximum(rules.rebaseline_ms, REBASELINE_WINDOWS * rows.width[on])
+        since = alarms.of(block.series[on].astype(np.int64)).since
+        lasting = on[rows.end[on] - since >= patience]
+        outcome.change[lasting], outcome.since[on] = Change.NEW_NORMAL, since
+        alarms.end(block.series[lasting].astype(np.int64))
+        by_stuck.accept(state, lasting)
+        _relearn(state, lasting)
     # It was taken for something that only grows, and is not.
-    fell = (state["kind"] == GROWING) & (rows.last < state["previous"])
-    # The alarm has lasted so long that this is how it is now.
-    patience = np.maximum(rules.rebaseline_ms, REBASELINE_WINDOWS * rows.width)
-    lasting = on & (rows.end - state["since"] >= patience)
-    _relearn(state, stale | fell | lasting)
-    state["kind"][fell] = GAUGE
-    return np.select([lasting, on & fell], [Change.NEW_NORMAL, Change.RELEARNED], Change.NOTHING).astype(np.uint8)
+    fell = np.flatnonzero((state["kind"] == GROWING) & (rows.last < state["previous"]))
+    if fell.size:
+        ends = fell[state["alarm"][fell] != 0]
+        alarms.end(block.series[ends].astype(np.int64))
+        outcome.change[ends] = Change.RELEARNED
+        block.reset(fell)
+        state["kind"][fell] = GAUGE
 
 
-def _relearn(state: State, which: NDArray[np.bool_]) -> None:
-    for name in ("seen", "rises", "falls", "bin_1", "bin_2", "record", "peak", "quiet", "calm", "alarm"):
-        state[name][which] = 0
+_NONE = np.empty(0, np.int64)
 
 
-def _levels(state: State) -> Levels:
-    return Levels(*(state[name] for name in Levels._fields))
+def _relearn(state: State, rows: NDArray[np.int64]) -> None:
+    for name in ("seen", "rises", "falls", "bin_1", "bin_2", "peak", "quiet", "calm", "alarm", "lean", "slow_seen"):
+        state[name][rows] = 0
 
 
-def _least(state: State, rows: Rows, elapsed: NDArray[np.int64]) -> NDArray[np.float64]:
-    least = least_scale(state["level"], state["resolution"])
+def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Outcome:
+    state, pools = block.state, memory.pools
+    near = _near(state, window.values)
+    seen = by_level.Seen(near, window.rows.samples, _least(state, window.rows, window.elapsed))
+    level = by_level.look(state, pools, seen, memory.rules.min_windows)
+    now = Window(near, state["expected"], level.judgement.surprise)
+    novel = by_novelty.look(block, memory.alarms, pools, now, seen.least)
+    outcome = outcome._replace(
+        value=window.values,
+        expected=state["origin"] + state["level"].astype(np.float64),
+        scale=level.judgement.scale,
+        surprise=level.middle,
+        by_level=level.speaks,
+    )
+    level = level._replace(hits=by_level.stands_alone(state, pools, seen, level, window.rows.end))
+    stuck = by_stuck.look(state, pools, window.rows)
+    looks = Looks(level, novel, stuck, *by_slow.look(state, pools, window.rows, seen, level))
+    looks.tell(outcome)
+    _decide(block, memory, window.rows, outcome, looks)
+    by_level.take(state, pools, seen, level)
+    by_novelty.take(state, pools, novel)
+    return outcome
+
+
+def _near(state: State, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    first = np.flatnonzero(state["windows"] == 0)
+    state["origin"][first] = values[first]
+    near: NDArray[np.float32] = np.clip(values - state["origin"], -FARTHEST, FARTHEST).astype(np.float32)
+    return near
+
+
+def _least(state: State, rows: Rows, elapsed: NDArray[np.int64]) -> NDArray[np.float32]:
+    level = state["origin"] + state["level"]
+    least = least_scale(level, state["resolution"])
     rated = np.flatnonzero(is_rated(state["kind"]))
     if rated.size:
-        gap = rows.width[rated] / np.maximum(state["samples"][rated], 1.0)
-        least[rated] = least_rate_scale(state["level"][rated], state["resolution"][rated], elapsed[rated], gap)
+        gap = rows.width[rated].astype(np.float32) / np.maximum(state["samples"][rated], np.float32(1.0))
+        least[rated] = least_rate_scale(
+            level[rated], state["resolution"][rated], elapsed[rated], gap.astype(np.float32, copy=False)
+        )
     return least
 
 
-class _Tests(NamedTuple):
-    exceeds: NDArray[np.bool_]
-    calms: NDArray[np.bool_]
-    exceeded_two_ago: NDArray[np.bool_]
+def _decide(block: Block, memory: Memory, rows: Rows, outcome: Outcome, looks: Looks) -> None:
+    state, alarms, hits = block.state, memory.alarms, looks.hits()
+    some = np.flatnonzero(hits | (state["alarm"] != 0))
+    if not some.size:
+        return
+    changes = advance(state["alarm"][some], state["calm"][some], hits[some], looks.calms()[some])
+    entered, left = some[changes.entered], some[changes.left]
+    state["calm"][some] = changes.calm
+    state["alarm"][entered], state["alarm"][left] = looks.alarms()[entered], 0
+    by_slow.forget(state, left)
+    began = rows.end[entered] - rows.width[entered] * looks.windows()[entered]
+    low, high = state["low"][:, entered], state["high"][:, entered]
+    alarms.begin(block.series[entered].astype(np.int64), Alarm(began, rows.end[entered], low, high))
+    outcome.change[entered], outcome.since[entered] = Change.ENTERED, began
+    alarms.end(block.series[left].astype(np.int64))
+    outcome.change[left] = Change.CALMED
+    _tell(block, memory, rows, outcome, some[(changes.alarm != 0) & ~changes.entered])
 
 
-def _decide(state: State, rows: Rows, rules: Rules, outcome: Outcome, tests: _Tests) -> None:
-    judged = outcome.judged
-    changes = advance(state["alarm"], state["calm"], judged & tests.exceeds, judged & tests.calms)
-    state["calm"] = np.where(judged, changes.calm, state["calm"])
-    state["alarm"] = changes.alarm
-    began = rows.end - rows.width * np.where(tests.exceeded_two_ago, 2, 1)
-    state["since"] = np.where(changes.entered, began, state["since"])
-    reported = judged & (changes.alarm != 0) & ~changes.entered & (rows.end - state["told"] >= rules.continues_ms)
-    state["told"] = np.where(changes.entered | reported, rows.end, state["told"])
-    outcome.change[changes.entered] = Change.ENTERED
-    outcome.change[reported] = Change.CONTINUES
-    outcome.change[changes.left] = Change.CALMED
+def _tell(block: Block, memory: Memory, rows: Rows, outcome: Outcome, lasting: NDArray[np.int64]) -> None:
+    series = block.series[lasting].astype(np.int64)
+    due = rows.end[lasting] - memory.alarms.of(series).told >= memory.rules.continues_ms
+    memory.alarms.tell(series[due], rows.end[lasting[due]])
+    outcome.change[lasting[due]] = Change.CONTINUES
 
 
-def _learn(state: State, rows: Rows, seen: Observations, judgement: Judgement) -> None:
-    learns = seen.usable & (state["alarm"] == 0)
-    learned = learn(_levels(state), seen.values, rows.samples, judgement.scale)
-    for name in Levels._fields:
-        state[name] = np.where(learns, getattr(learned, name), state[name])
-
-
-def _pool(state: State, pools: Pools, middle: NDArray[np.uint8], usable: NDArray[np.bool_]) -> None:
-    # Ordinary windows are pooled as they come. A run of remarkable ones depends on itself and counts once, by its peak,
-    # when it has calmed down; a run that became an alarm is no part of the normal.
-    calm = usable & (state["alarm"] == 0)
-    remarkable = calm & (middle >= REMARKABLE)
-    quiet = np.minimum(state["quiet"], CALM) + np.uint8(1)
-    state["quiet"] = np.where(remarkable, np.uint8(0), np.where(calm, quiet, state["quiet"]))
-    over = calm & (state["peak"] > 0) & (state["quiet"] >= CALM)
-    ordinary = calm & ~remarkable & (state["seen"] > POOLED_AGE)
-    _add(state, pools, np.flatnonzero(ordinary), middle)
-    _add(state, pools, np.flatnonzero(over), state["peak"])
-    state["peak"] = np.where(remarkable, np.maximum(state["peak"], middle), state["peak"])
-    state["peak"][over | (state["alarm"] != 0)] = 0
-
-
-def _add(state: State, pools: Pools, rows: NDArray[np.int64], bins: NDArray[np.uint8]) -> None:
-    if rows.size:
-        pools.add(state["cohort"][rows], bins[rows])
-        state["record"][rows] = np.maximum(state["record"][rows], bins[rows])
-
-
-def _remember(state: State, rows: Rows, seen: Observations, bins: NDArray[np.uint8], rules: Rules) -> None:
+def _count_rises(state: State, rows: Rows, fell: NDArray[np.bool_], rules: Rules) -> None:
     young = (state["kind"] == GAUGE) & (state["seen"] <= rules.min_windows)
-    state["rises"] += (young & (rows.last > state["previous"])).astype(np.uint8)
-    state["falls"] += (young & seen.fell).astype(np.uint8)
-    grows = young & (state["seen"] == rules.min_windows)
-    grows &= is_growing(state["kind"], state["rises"], state["falls"], rules.min_windows)
-    state["bin_2"] = np.where(seen.usable, state["bin_1"], state["bin_2"])
-    state["bin_1"] = np.where(seen.usable, bins, state["bin_1"])
-    _relearn(state, grows)
-    state["kind"][grows] = GROWING
-    coarse = np.flatnonzero((state["seen"] <= rules.min_windows) | (state["scale"] < state["resolution"]))
+    if young.any():
+        state["rises"] += (young & (rows.last > state["previous"])).astype(np.uint8)
+        state["falls"] += (young & fell).astype(np.uint8)
+
+
+def _remember(block: Block, rows: Rows, rules: Rules) -> None:
+    state = block.state
+    young = state["seen"] <= rules.min_windows
+    if young.any():
+        grows = young & (state["seen"] == rules.min_windows) & (state["alarm"] == 0)
+        grows &= is_growing(state["kind"], state["rises"], state["falls"], rules.min_windows)
+        rows_that_grow = np.flatnonzero(grows)
+        block.reset(rows_that_grow)
+        state["kind"][rows_that_grow] = GROWING
+    coarse = np.flatnonzero(young | (state["scale"] < state["resolution"]))
     finer = decimal_resolution(rows.last[coarse])
     state["resolution"][coarse] = np.minimum(state["resolution"][coarse], finer)
-    state["previous"], state["last_end"], state["width"] = rows.last, rows.end, rows.width.astype(np.uint32)
+    state["previous"][:] = rows.last

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from analytics.detect.classes import TOGETHER_DETECTOR, Classes
 from analytics.detect.engine import Decision, Engine
+from analytics.detect.feedback import Normal, counts
+from analytics.detect.merge import Detector
+from analytics.detect.observed import Observed
 from analytics.detect.reasons import AnomalyReason
 from analytics.detect.round import Change
-from ingest.contract.batch_checks import BadBatchError
-from ingest.contract.batch_wire import decode_batch
-from ingest.contract.events import AnomalyEvent, AnomalyStatus
-from ingest.contract.names import ANALYTICS_ANOMALIES, ANALYTICS_ROWS, ANALYTICS_SERIES, DEAD_LETTERS
-from ingest.contract.records import TRACE_HEADER, Outgoing, Record, event_record
-from ingest.contract.topics import ANOMALIES, ROLLUPS
-from ingest.runtime.gateways import Gateways, UnverifiedError
+from analytics.detect.score import calibrated_score
+from analytics.detectors.signals import NAMES
+from analytics.rollups import read_rollups
+from ingest.contract.events import AnomalyEvent, AnomalyStatus, FeedbackEvent, episode_of
+from ingest.contract.names import (
+    ANALYTICS_ANOMALIES,
+    ANALYTICS_FEEDBACK,
+    ANALYTICS_ROWS,
+    ANALYTICS_SERIES,
+    ANALYTICS_WITHHELD,
+)
+from ingest.contract.records import Outgoing, Record, event_record, read_event
+from ingest.contract.topics import ANOMALIES, FEEDBACK, ROLLUPS
 from ingest.runtime.worker import StepResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from analytics.detect.config import DetectConfig
-    from ingest.contract.batch import RollupBatch
+    from ingest.runtime.gateways import Gateways
     from ingest.runtime.telemetry import Telemetry
 
 SOURCE = "tidegate/detect"
 LEVEL_DETECTOR = "robust_level"
 RATE_DETECTOR = "robust_rate"
+DETECTORS = {LEVEL_DETECTOR, RATE_DETECTOR, TOGETHER_DETECTOR} | {
+    one.name.lower() for one in Detector if one is not Detector.LEVEL
+}
+"""What an event's `detector` may be."""
 
+_CLASSES = "classes-"
 _LEFT = {
     Change.CALMED: AnomalyReason.BACK_TO_NORMAL,
     Change.NEW_NORMAL: AnomalyReason.NEW_NORMAL,
@@ -44,16 +58,21 @@ class DetectStage:
 
     name = "detect"
     topics = (ROLLUPS,)
+    everywhere = (FEEDBACK,)
+    """What every member of the group reads: feedback holds for series of all partitions."""
 
     def __init__(self, config: DetectConfig, gateways: Gateways, telemetry: Telemetry) -> None:
         self._config, self._gateways, self._telemetry = config, gateways, telemetry
         self._engines: dict[int, Engine] = {}
+        self._classes: dict[int, Classes] = {}
         self._unsaved: set[int] = set()
         self._saved_at = 0
+        self._normal = Normal()
+        self._observed = Observed(config.false_alerts_per_1k_series_day, telemetry)
 
     def step(self, records: Sequence[Record], now: int) -> StepResult:
         """Decide on each batch; save when something is said, and every `snapshot_s`."""
-        outgoing = [event for record in records for event in self._take(record)]
+        outgoing = [event for record in self._after_feedback(records) for event in self._take(record)]
         due = now - self._saved_at >= self._config.snapshot_s * 1000
         self._telemetry.gauge(ANALYTICS_SERIES, sum(len(engine.table) for engine in self._engines.values()))
         changed = bool(self._unsaved) and (due or bool(outgoing))
@@ -64,46 +83,77 @@ class DetectStage:
     def snapshot(self) -> Mapping[str, bytes]:
         """The partitions that changed since the last snapshot."""
         parts = {f"partition-{partition}": self._engines[partition].dump() for partition in sorted(self._unsaved)}
+        parts |= {f"{_CLASSES}{number}": self._classes[number].dump() for number in self._unsaved & set(self._classes)}
+        parts |= self._normal.parts(sorted(self._unsaved))
         self._unsaved.clear()
         return parts
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
         """Continue each partition from its snapshot."""
         for name, dumped in parts.items():
-            self._engine(int(name.removeprefix("partition-"))).load(dumped)
+            if name.startswith(_CLASSES):
+                self._classes_of(int(name.removeprefix(_CLASSES))).load(dumped)
+            elif not self._normal.restore(name, dumped):
+                self._engine(int(name.removeprefix("partition-"))).load(dumped)
+
+    def partition_of(self, part: str) -> int | None:
+        """See `ingest.runtime.worker.PartitionedStage`; what people said belongs to all."""
+        number = part.rpartition("-")[2]
+        return int(number) if number.isdecimal() else None
+
+    def forget(self, partition: int) -> None:
+        """Drop its series, alarms, pools and classes."""
+        self._engines.pop(partition, None)
+        self._classes.pop(partition, None)
+        self._normal.withheld.pop(partition, None)
+        self._unsaved.discard(partition)
+
+    def _after_feedback(self, records: Sequence[Record]) -> list[Record]:
+        # What people said holds from its own time on: it is known before windows are looked at that came along with it.
+        for record in records:
+            said = read_event(record, FeedbackEvent) if record.topic == FEEDBACK else None
+            if said is not None:
+                self._normal.take(said)
+                for scope, number in counts(self._normal.said).items():
+                    self._telemetry.gauge(ANALYTICS_FEEDBACK, number, scope=scope)
+        return [record for record in records if record.topic != FEEDBACK]
 
     def _engine(self, partition: int) -> Engine:
         if partition not in self._engines:
             self._engines[partition] = Engine(self._config)
         return self._engines[partition]
 
+    def _classes_of(self, partition: int) -> Classes:
+        if partition not in self._classes:
+            self._classes[partition] = Classes(self._config)
+        return self._classes[partition]
+
     def _take(self, record: Record) -> list[Outgoing]:
-        try:
-            batch = self._read(record)
-        except (UnverifiedError, BadBatchError) as error:
-            # The central door keeps it as a dead letter; here it is only passed over.
-            self._telemetry.count(DEAD_LETTERS, topic=ROLLUPS, reason=str(error.reason))
+        batch = read_rollups(record, self._gateways, self._telemetry)
+        if batch is None:
             return []
         engine = self._engine(record.partition)
         self._unsaved.add(record.partition)
         decisions = engine.step(batch)
+        trace = record.trace
+        found = [anomaly_event(decision) for decision in decisions]
+        if self._config.together:
+            classes = self._classes_of(record.partition)
+            found += classes.step(batch)
+            self._telemetry.count(ANALYTICS_ROWS, classes.take_full(), outcome="together_full")
+        told = list(self._normal.let_through(record.partition, found))
+        self._telemetry.count(ANALYTICS_WITHHELD, len(found) - len(told))
+        begun = sum(event.status is AnomalyStatus.ENTERED for event in told)
+        self._observed.saw(batch, engine.counts["judged"], begun)
         self._count(engine)
-        trace = (record.header(TRACE_HEADER) or b"").decode("ascii", "replace")
-        return [self._event(decision, trace) for decision in decisions]
-
-    def _read(self, record: Record) -> RollupBatch:
-        signer = self._gateways.verify(record)
-        batch = decode_batch(record.value or b"")
-        self._gateways.check_origin(signer, batch.origin.tenant, batch.origin.site, batch.origin.gateway)
-        return batch
+        return [self._event(event, trace) for event in told]
 
     def _count(self, engine: Engine) -> None:
         for outcome, rows in engine.counts.items():
             self._telemetry.count(ANALYTICS_ROWS, rows, outcome=outcome)
         engine.counts.clear()
 
-    def _event(self, decision: Decision, trace: str) -> Outgoing:
-        event = anomaly_event(decision)
+    def _event(self, event: AnomalyEvent, trace: str) -> Outgoing:
         self._telemetry.count(ANALYTICS_ANOMALIES, detector=event.detector, status=event.status)
         key = f"{event.site}/{event.device}"
         return event_record(
@@ -114,14 +164,14 @@ class DetectStage:
 def anomaly_event(decision: Decision) -> AnomalyEvent:
     """A decision as the contract's event."""
     why = AnomalyReason.POOLED_TAIL if decision.pooled else AnomalyReason.OWN_PAST
-    return AnomalyEvent(
+    event = AnomalyEvent(
         tenant=decision.device.tenant,
         site=decision.device.site,
         device=decision.device.device,
         metric=decision.metric.name,
         labels=decision.metric.labels,
         status=_STATUS.get(decision.change, AnomalyStatus.LEFT),
-        detector=RATE_DETECTOR if decision.rated else LEVEL_DETECTOR,
+        detector=_detector(decision),
         at=decision.at,
         since=decision.since,
         value=float(decision.value),
@@ -129,18 +179,20 @@ def anomaly_event(decision: Decision) -> AnomalyEvent:
         scale=float(decision.scale),
         score=calibrated_score(decision.tail_probability, decision.asked_probability),
         tail_probability=float(decision.tail_probability),
+        promised_rate=float(decision.promised_rate),
+        signal=NAMES[decision.signal] if decision.detector is Detector.NOVELTY else "",
         reason=_LEFT.get(decision.change, why),
         firmware=decision.attributes.firmware,
         hardware=decision.attributes.hardware,
         group=decision.attributes.group,
     )
+    return msgspec.structs.replace(event, episode=episode_of(event))
 
 
-def calibrated_score(tail_probability: float, asked_probability: float) -> float:
-    """0 to 1: one half where the tail probability is the one asked for; in between by their logarithms."""
-    rarity = -math.log(max(tail_probability, 1e-300))
-    asked = -math.log(asked_probability)
-    return float(f"{rarity / (rarity + asked):.9g}")
+def _detector(decision: Decision) -> str:
+    if decision.detector is not Detector.LEVEL:
+        return decision.detector.name.lower()
+    return RATE_DETECTOR if decision.rated else LEVEL_DETECTOR
 
 
 def event_id(event: AnomalyEvent) -> str:

@@ -7,12 +7,14 @@ other. An alarm ends after `CALM` windows in a row that are well below what it t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+T = TypeVar("T", bound=np.generic)
 
 CALM = 3
 LEAVE_SHARE = 0.5
@@ -28,10 +30,11 @@ class Changes(NamedTuple):
     left: NDArray[np.bool_]
 
 
-def middle_of_three(first: NDArray[np.uint8], second: NDArray[np.uint8], third: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def middle_of_three(first: NDArray[T], second: NDArray[T], third: NDArray[T]) -> NDArray[T]:
     """The median of each row's three values: above a threshold exactly when two of them are."""
     low, high = np.minimum(first, second), np.maximum(first, second)
-    return np.maximum(low, np.minimum(high, third))
+    middle: NDArray[T] = np.maximum(low, np.minimum(high, third))
+    return middle
 
 
 def advance(

@@ -17,8 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEVEL_MEMORY = 16.0
-SCALE_MEMORY = 32.0
+LEVEL_MEMORY = 32.0
+SCALE_MEMORY = 100.0
 CLIP = 2.5
 CLIPPED_VARIANCE = 0.9776
 """E[min(Z², CLIP²)] of a standard normal Z: makes the clipped scale consistent."""
@@ -30,60 +30,91 @@ FREEDOM_MOST = 20.0
 SEEN_MOST = 255
 
 _AGE = np.arange(SEEN_MOST + 1, dtype=np.float64)
-_LEVEL_WEIGHT = np.maximum(1.0 / (_AGE + 1.0), 1.0 / LEVEL_MEMORY)
-_SCALE_WEIGHT = np.maximum(1.0 / np.maximum(_AGE, 1.0), 1.0 / SCALE_MEMORY)
 _FREEDOM = np.clip(_AGE - 1.0, 1.0, FREEDOM_MOST)
-_FREEDOM_FACTOR = ((8.0 * _FREEDOM + 1.0) / (8.0 * _FREEDOM + 3.0)) ** 2 * _FREEDOM
 _WIDENING = 1.0 + 1.0 / np.maximum(_AGE, 1.0)
+
+
+def _table(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+    return numbers.astype(np.float32)
+
+
+_LEVEL_WEIGHT = _table(np.maximum(1.0 / (_AGE + 1.0), 1.0 / LEVEL_MEMORY))
+_SCALE_WEIGHT = _table(np.maximum(1.0 / np.maximum(_AGE, 1.0), 1.0 / SCALE_MEMORY))
+_PER_SQUARE = _table(1.0 / (_FREEDOM * _WIDENING))
+_FACTOR = _table(((8.0 * _FREEDOM + 1.0) / (8.0 * _FREEDOM + 3.0)) ** 2 * _FREEDOM)
+_PER_SPREAD = _table(1.0 / (_WIDENING * np.where(_AGE < UNCLIPPED, 1.0, CLIPPED_VARIANCE)))
 
 
 class Levels(NamedTuple):
     """What is known of each series, columns of shape (rows,).
 
-    `level` f8 and `scale` f4 in the metric's unit, `samples` f4 (the usual number per window), `seen` u1 (windows
-    learned, saturating).
+    `level` and `scale` in the metric's unit, `samples` (the usual number per window), all f4; `seen` u1 (windows learned,
+    saturating).
     """
 
-    level: NDArray[np.float64]
+    level: NDArray[np.float32]
     scale: NDArray[np.float32]
     samples: NDArray[np.float32]
     seen: NDArray[np.uint8]
 
 
 class Judgement(NamedTuple):
-    """Of each row: the scale it was measured by and its surprise, shape (rows,)."""
+    """Of each row, shape (rows,): the scale it was measured by, its surprise, and how much wider few samples spread."""
 
-    scale: NDArray[np.float64]
+    scale: NDArray[np.float32]
     surprise: NDArray[np.float32]
+    fewer: NDArray[np.float32]
 
 
 def judge(
-    known: Levels, values: NDArray[np.float64], samples: NDArray[np.float64], least: NDArray[np.float64]
+    known: Levels, values: NDArray[np.float32], samples: NDArray[np.float32], least: NDArray[np.float32]
 ) -> Judgement:
-    """How surprising each value is. `samples`: numbers of samples behind the values; `least`: least scales."""
-    fewer = np.sqrt(np.maximum(1.0, known.samples / samples))  # the mean of fewer samples spreads more
-    scale = np.maximum(np.maximum(known.scale * fewer, least), np.finfo(np.float32).tiny)
-    distance = np.minimum(np.abs(values - known.level) / scale, FARTHEST)
-    squared = distance**2 / _WIDENING[known.seen]
-    surprise = _FREEDOM_FACTOR[known.seen] * np.log1p(squared / _FREEDOM[known.seen])
-    return Judgement(scale, surprise.astype(np.float32))
+    """How surprising each value is. `samples`: numbers of samples behind the values; `least`: least scales, above 0."""
+    fewer = np.maximum(known.samples / samples, np.float32(1.0))  # the mean of fewer samples spreads more
+    scale = np.maximum(known.scale * np.sqrt(fewer), least)
+    return Judgement(scale, surprise(distances(known.level, values, scale), known.seen), fewer)
 
 
-def learn(
-    known: Levels, values: NDArray[np.float64], samples: NDArray[np.float64], scale: NDArray[np.float64]
-) -> Levels:
-    """The levels after these values; `scale` as they were judged by. The first value of a series becomes its level."""
-    first, young = known.seen == 0, known.seen < UNCLIPPED
-    bound = np.where(young, np.inf, CLIP * scale)
-    residual = np.clip(np.where(first, 0.0, values - known.level), -bound, bound)
-    weight = _SCALE_WEIGHT[known.seen]
-    few = np.where(first, 1.0, np.maximum(1.0, known.samples / samples))
-    spread = residual**2 / few / _WIDENING[known.seen] / np.where(young, 1.0, CLIPPED_VARIANCE)
-    variance = known.scale.astype(np.float64) ** 2
-    usual = known.samples + weight * (samples - known.samples)
-    return Levels(
-        level=np.where(first, values, known.level + _LEVEL_WEIGHT[known.seen] * residual),
-        scale=np.sqrt(np.where(first, 0.0, variance + weight * (spread - variance))).astype(np.float32),
-        samples=np.where(first, samples, usual).astype(np.float32),
+def distances(
+    level: NDArray[np.float32], values: NDArray[np.float32], scale: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """How far each value is from its level, in scales and with its sign, at most `FARTHEST`; shape (rows,)."""
+    most = scale * np.float32(FARTHEST)
+    away: NDArray[np.float32] = np.maximum(np.minimum(values - level, most), -most) / scale
+    return away
+
+
+def surprise(distance: NDArray[np.float32], seen: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How surprising distances in scales are for series of so many windows, shape (rows,)."""
+    share = distance * distance * _by_age(_PER_SQUARE, seen)
+    compressed: NDArray[np.float32] = _by_age(_FACTOR, seen) * np.log(share + np.float32(1.0))
+    return compressed
+
+
+def learn(known: Levels, values: NDArray[np.float32], samples: NDArray[np.float32], judged: Judgement) -> Levels:
+    """The levels after these values, `judged` before. The first value of a series becomes its level."""
+    bound = judged.scale * np.float32(CLIP)
+    residual = values - known.level
+    young = np.flatnonzero(known.seen < UNCLIPPED)
+    bound[young] = np.inf
+    residual[young[known.seen[young] == 0]] = 0.0
+    np.minimum(np.maximum(residual, -bound, out=residual), bound, out=residual)
+    weight = _by_age(_SCALE_WEIGHT, known.seen)
+    variance = known.scale * known.scale
+    variance += weight * (residual * residual / judged.fewer * _by_age(_PER_SPREAD, known.seen) - variance)
+    learned = Levels(
+        level=known.level + _by_age(_LEVEL_WEIGHT, known.seen) * residual,
+        scale=np.sqrt(variance),
+        samples=known.samples + weight * (samples - known.samples),
         seen=np.minimum(known.seen, SEEN_MOST - 1) + np.uint8(1),
     )
+    first = young[known.seen[young] == 0]
+    learned.level[first], learned.scale[first], learned.samples[first] = values[first], 0.0, samples[first]
+    return learned
+
+
+def _by_age(table: NDArray[np.float32], seen: NDArray[np.uint8]) -> NDArray[np.float32] | np.float32:
+    """The table's number for each row; one number when all rows are old."""
+    if seen.size and seen.min() == SEEN_MOST:
+        return np.float32(table[SEEN_MOST])
+    return table.take(seen)

@@ -14,6 +14,8 @@ CONTINUOUS = 0.0
 """The resolution of values that have more decimals than `DECIMALS`."""
 RELATIVE = 1e-4
 """Of its level, what no series is taken to resolve."""
+LEAST = np.float32(1e-30)
+"""No scale is smaller."""
 _TOLERANCE = 1e-9
 
 
@@ -27,21 +29,21 @@ def decimal_resolution(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return resolution
 
 
-def least_scale(level: NDArray[np.float64], resolution: NDArray[np.float32]) -> NDArray[np.float64]:
+def least_scale(level: NDArray[np.float32], resolution: NDArray[np.float32]) -> NDArray[np.float32]:
     """The least scale of a gauge, shape (rows,): one step of its values is never more than one scale."""
-    return np.maximum(resolution, RELATIVE * np.abs(level))
+    return np.maximum(np.maximum(resolution, np.float32(RELATIVE) * np.abs(level)), LEAST)
 
 
 def least_rate_scale(
-    level: NDArray[np.float64],
+    level: NDArray[np.float32],
     resolution: NDArray[np.float32],
     elapsed_ms: NDArray[np.int64],
-    sample_gap_ms: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    sample_gap_ms: NDArray[np.float32],
+) -> NDArray[np.float32]:
     """The least scale of a rate per second, shape (rows,).
 
     When within its window the last sample was taken is not known: that share of the usual rate is uncertain.
     """
-    uncertain = np.abs(level) * sample_gap_ms / (2.0 * elapsed_ms)
-    per_second = resolution / (elapsed_ms / 1000.0)
-    return np.maximum(least_scale(level, per_second.astype(np.float32)), uncertain)
+    seconds = (elapsed_ms / 1000.0).astype(np.float32)
+    uncertain = np.abs(level) * sample_gap_ms / (np.float32(2000.0) * seconds)
+    return np.maximum(least_scale(level, resolution / seconds), uncertain)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import email.utils
+import logging
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
+import msgspec
 
 from analytics.rollback.credentials import credentials
 from analytics.rollback.owners.argo_cd import ArgoCd
@@ -21,6 +23,7 @@ from analytics.rollback.owners.kubernetes import Deployment
 from analytics.rollback.owners.mender import Mender
 from analytics.rollback.owners.owner import Order, PassingError, RefusedError, missing
 from ingest.contract.records import TRACE_HEADER, Record, read_event
+from ingest.runtime.secrets import SecretError, read_secret
 from ingest.runtime.webhooks import signature
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from ingest.runtime.clock import Clock
 
 _AGAIN = frozenset({408, 425, 429})
+_LOGGER = logging.getLogger(__name__)
 
 OWNERS: dict[str, Owner] = {
     "kubernetes": Deployment(),
@@ -80,8 +84,7 @@ class WebhookAttempt:
             self._config.timestamp_header: timestamp,
             self._config.signature_header: signature(self._secret, timestamp, body),
         }
-        trace = record.header(TRACE_HEADER)
-        return headers | ({TRACE_HEADER: trace.decode("ascii", "replace")} if trace else {})
+        return headers | ({TRACE_HEADER: record.trace} if record.trace else {})
 
     def _asked_to_wait(self, answer: httpx.Response) -> float:
         # Retry-After: seconds or a date (RFC 9110, section 10.2.3).
@@ -105,18 +108,43 @@ class OrderAttempt:
     async def __call__(self, client: httpx.AsyncClient, record: Record) -> Tried:
         """One try; an owner that is not configured, or an order that lacks what the owner needs, is for people."""
         order = read_event(record, Order)
-        config = self._owners.get(order.actuator) if order else None
-        if order is None or config is None:
-            named = order.actuator if order else "(unreadable)"
-            return Tried(f"no owner {named!r} is configured", is_final=True)
+        if order is None:
+            return Tried("the order cannot be read", is_final=True)
         try:
-            async with self._client(config, client) as ours:
-                await self.go_back(ours, config, order)
+            config = self._config(order)
+            planned = await self.go_back(client, order, dry_run=config.dry_run)
         except RefusedError as error:
-            return Tried(f"{config.name}: {error}", is_final=True)
-        except (PassingError, httpx.HTTPError, OSError) as error:
-            return Tried(f"{config.name}: {error or type(error).__name__}")
+            return Tried(f"{order.actuator}: {error}", is_final=True)
+        except (PassingError, httpx.HTTPError, OSError, SecretError) as error:
+            return Tried(f"{order.actuator}: {error or type(error).__name__}")
+        for request in planned:
+            _LOGGER.warning("%s: dry run: %s", order.actuator, told(config.url, request))
         return Tried()
+
+    async def go_back(self, client: httpx.AsyncClient, order: Order, *, dry_run: bool) -> list[Request]:
+        """The whole way; in a dry run what would change something is only told: the answer. Otherwise that is empty.
+
+        Raises PassingError, RefusedError, httpx.HTTPError, OSError, SecretError.
+        """
+        config = self._config(order)
+        owner = OWNERS[config.kind]
+        lacking = missing(owner, order.object)
+        if lacking:
+            raise RefusedError(f"the plan's object names no {', '.join(lacking)}")
+        planned: list[Request] = []
+        async with self._client(config, client) as ours:
+            shown = credentials(
+                config.auth, self._secret(config), url=config.url, region=config.region, clock=self._clock
+            )
+            send: Send = over_http(ours, config.url, shown)
+            await drive(owner.go_back(order), dry(send, planned) if dry_run else send)
+        return planned
+
+    def _config(self, order: Order) -> OwnerConfig:
+        try:
+            return self._owners[order.actuator]
+        except KeyError:
+            raise RefusedError(f"no owner {order.actuator!r} is configured") from None
 
     @asynccontextmanager
     async def _client(self, config: OwnerConfig, client: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
@@ -128,16 +156,13 @@ class OrderAttempt:
         async with httpx.AsyncClient(timeout=client.timeout, verify=context, follow_redirects=False) as own:
             yield own
 
-    async def go_back(
-        self, client: httpx.AsyncClient, config: OwnerConfig, order: Order, planned: list[Request] | None = None
-    ) -> None:
-        """The whole way; with `planned`, and for an owner configured so, what would change something is only told."""
-        owner = OWNERS[config.kind]
-        lacking = missing(owner, order.object)
-        if lacking:
-            raise RefusedError(f"the plan's object names no {', '.join(lacking)}")
-        shown = credentials(config.auth, self._secret(config), url=config.url, region=config.region, clock=self._clock)
-        send: Send = over_http(client, config.url, shown)
-        if config.dry_run or planned is not None:
-            send = dry(send, planned if planned is not None else [])
-        await drive(owner.go_back(order), send)
+
+def told(url: str, request: Request) -> str:
+    """A request as one line: method, address, content type and body; credentials are not part of it."""
+    body = "" if request.body is None else f" {request.content_type} {msgspec.json.encode(request.body).decode()}"
+    return f"{request.method} {url.rstrip('/')}{request.path}{body}"
+
+
+def secret_of(owner: OwnerConfig) -> str:
+    """What its file holds now: tokens expire, and whoever renews them writes the file anew. Raises SecretError."""
+    return read_secret(owner.secret_file) if owner.secret_file else ""

@@ -10,16 +10,18 @@ import numpy as np
 from analytics.rollback.actuator import Target
 from analytics.rollback.anomalies import ActiveAnomalies
 from analytics.rollback.plan import install_decision, rollback_decision, rollback_order
+from analytics.rollback.recovery import new_recovery
 from analytics.rollback.tracker import new_tracker
 from analytics.rollouts.eprocess.sample_ratio import is_suspicious
 from analytics.rollouts.outgoing import status_record
-from ingest.contract.events import Outcome, RollbackMode, Verb
+from ingest.contract.events import Arm, Installs, Outcome, RollbackMode, Verb
 from ingest.contract.names import ROLLBACK_DEVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from analytics.rollback.actuator import Actuator, Decision
+    from analytics.rollback.recovery import Recovery
     from analytics.rollback.tracker import Tracker, Wave
     from analytics.rollouts.evidence import History
     from analytics.rollouts.fleet import Fleet
@@ -44,17 +46,21 @@ class Conductor:
         *,
         settle_ms: int,
         approval_ms: int,
+        recovery_ms: int,
         wave: Wave,
         halted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._actuators, self._fleet, self._telemetry, self._settle_ms = actuators, fleet, telemetry, settle_ms
-        self._approval_ms, self._wave, self._acted = approval_ms, wave, False
+        self._approval_ms, self._recovery_ms, self._wave, self._acted = approval_ms, recovery_ms, wave, False
         self.halted = halted
         """Whether the kill switch is thrown: then nothing is begun, and no command repeated."""
         self.anomalies = ActiveAnomalies()
+        self._goes_on = False
 
     def install(self, rollout: Rollout, canaries: Sequence[History], now: int) -> list[Outgoing]:
-        """Give the release to these canaries."""
+        """Give the release to these canaries, unless another system does."""
+        if rollout.plan.installs is Installs.EXTERNAL:
+            return []
         return self._act(install_decision(rollout.plan, canaries, now), now, rollout.trace) if canaries else []
 
     def begin(self, rollout: Rollout, now: int, trace: str) -> list[Outgoing]:
@@ -64,9 +70,23 @@ class Conductor:
         targets = [Target(history.site, history.device) for history in rollback_order(rollout.histories.values())]
         decision = rollback_decision(rollout.plan, targets, now, why(rollout))
         known = (self._fleet.get(f"{rollout.plan.tenant}/{t.site}", t.device) for t in targets)
-        rollout.tracker = new_tracker(decision, (event for event in known if event), settle_ms=self._settle_ms, now=now)
-        due = rollout.tracker.next_wave(self._wave, now)
-        return self._act(msgspec.structs.replace(decision, due=due), now, trace)
+        rollout.tracker = new_tracker(
+            decision,
+            (event for event in known if event),
+            self._recovery(rollout, targets),
+            settle_ms=self._settle_ms,
+            now=now,
+            commands=rollout.plan.commands_rollback(),
+        )
+        # Its owners are told of everybody now; the devices' turn comes when it is followed.
+        return self._act(msgspec.structs.replace(decision, due=[]), now, trace)
+
+    def _recovery(self, rollout: Rollout, targets: Sequence[Target]) -> Recovery:
+        devices = [f"{target.site}/{target.device}" for target in targets]
+        controls = [
+            h.key() for h in rollout.histories.values() if h.arm is Arm.CONTROL and not h.command and not h.left
+        ]
+        return new_recovery(rollout.plan.guards, devices, controls, self._recovery_ms)
 
     def follow(self, rollout: Rollout, now: int, trace: str) -> list[Outgoing]:
         """What has changed since the last look: commands to repeat, and the status when it differs."""
@@ -87,8 +107,14 @@ class Conductor:
     def _go_on(self, rollout: Rollout, tracker: Tracker, now: int, trace: str) -> list[Outgoing]:
         # Whoever owns the rollout has been told of everybody: these decisions are for the devices alone.
         targets = {"its turn has come": tracker.next_wave(self._wave, now), "it returned": tracker.to_repeat()}
+        self._goes_on |= tracker.left > 0
         decisions = [rollback_decision(rollout.plan, due, now, reason) for reason, due in targets.items() if due]
         return [record for decision in decisions for record in self._act(decision, now, trace)]
+
+    def goes_on(self) -> bool:
+        """Whether, since this was asked last, a wave was begun that goes on at the next look."""
+        goes_on, self._goes_on = self._goes_on, False
+        return goes_on
 
     def forget(self, rollout: str) -> None:
         """A rollout is over for good."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from analytics.rollback.actuator import Decision, Target, command_id
+from analytics.rollback.actuator import Decision, Purpose, Target, command_id
+from ingest.contract.bundle import BUNDLE_HEADER, MOST_TOGETHER, bundle
 from ingest.contract.commands import INSTALL, Command, key_id, sign_command
-from ingest.contract.records import event_record
+from ingest.contract.records import Outgoing, event_record
 from ingest.contract.topics import COMMANDS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from ingest.contract.records import Outgoing
+
+_LEAST_TOGETHER = 4
+"""For fewer commands a bundle costs the gate more than it saves a gateway."""
 
 
 class _State(msgspec.Struct):
@@ -42,7 +48,7 @@ class MqttCommands:
         fresh = {command_id(decision.rollout, decision.purpose, target): target for target in due}
         commands = [self._command(decision, name, fresh[name], now) for name in fresh if name not in asked]
         self._state.asked[decision.rollout] = sorted(asked | fresh.keys())
-        return [self._record(command, trace) for command in commands]
+        return bundled([self._record(command, trace) for command in commands], self._key)
 
     def snapshot(self) -> bytes:
         """Every device's counter, and the commands asked for by rollout."""
@@ -70,6 +76,7 @@ class MqttCommands:
             expires=now + round(decision.expiry_s * 1000),
             version=decision.version,
             digest=decision.digest,
+            downgrade=decision.purpose is Purpose.ROLLBACK,
         )
 
     def _next_counter(self, device: str, now: int) -> int:
@@ -87,3 +94,22 @@ class MqttCommands:
             time=command.issued,
             trace=trace,
         )
+
+
+def bundled(records: Sequence[Outgoing], key: Ed25519PrivateKey) -> list[Outgoing]:
+    """The records in their order; where a site gets several, each has the proof of a bundle among its headers."""
+    sites, found = defaultdict[bytes, list[int]](list), list(records)
+    for place, record in enumerate(records):
+        sites[record.key].append(place)
+    for places in sites.values():
+        for start in range(0, len(places), MOST_TOGETHER):
+            together = places[start : start + MOST_TOGETHER]
+            if len(together) >= _LEAST_TOGETHER:
+                proofs = bundle([records[place].value or b"" for place in together], key)
+                for place, proof in zip(together, proofs, strict=True):
+                    found[place] = _with_proof(records[place], proof)
+    return found
+
+
+def _with_proof(record: Outgoing, proof: bytes) -> Outgoing:
+    return Outgoing(record.topic, record.key, record.value, (*record.headers, (BUNDLE_HEADER, proof)))

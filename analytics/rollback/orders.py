@@ -43,7 +43,7 @@ class OwnerOrders:
                 time=now,
                 trace=trace,
             )
-            for number, order in enumerate(_orders(decision))
+            for number, order in enumerate(orders_of(decision))
         ]
 
     def snapshot(self) -> bytes:
@@ -59,7 +59,8 @@ class OwnerOrders:
         self._told.pop(rollout, None)
 
 
-def _orders(decision: Decision) -> list[Order]:
+def orders_of(decision: Decision) -> list[Order]:
+    """One order for each of the decision's owners."""
     return [
         Order(
             id=order_id(decision.rollout, decision.tenant, decision.decided_at),

@@ -12,6 +12,7 @@ from ingest.contract.names import DEAD_LETTERS
 from ingest.contract.records import Record, dead_letter
 from ingest.contract.topics import dead
 from ingest.runtime.backoff import Backoff
+from ingest.runtime.draining import drained_within
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
 
 if TYPE_CHECKING:
@@ -94,10 +95,7 @@ class Sender:
 
     async def _wait(self, reason: str, least_s: float = 0.0) -> None:
         self._health.waiting(self.name, reason)
-        try:
-            await asyncio.wait_for(self._draining.wait(), max(least_s, self._backoff.next()))
-        except TimeoutError:
-            return
+        await drained_within(self._draining, max(least_s, self._backoff.next()))
 
 
 async def _commit(consumer: Consumer, record: Record) -> None:

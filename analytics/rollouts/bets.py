@@ -144,7 +144,7 @@ def new_bets(guards: Sequence[Guard], metrics: dict[str, int]) -> list[Bets]:
             weight=guard.weight / total,
             harm=[0.0] * len(harm_mixture(guard).effects),
             safe=[0.0] * len(SAFE[guard.kind].effects),
-            metric=metrics.get(guard.metric or guard.name, -1),
+            metric=metrics.get(guard.statistic(), -1),
         )
         for guard in guards
     ]

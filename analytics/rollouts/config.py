@@ -71,6 +71,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     it has surely been read. gateway_patience_s: after this a gateway that is not heard holds its site's other gateways up
     no longer. verdict_s: how often a verdict is written when only its numbers changed. save_s: how often progress without
     consequences is saved. rollback_settle_s: how long a device may be absent before a rollback counts it as unreachable.
+    recovery_s: the stretch of time over which a device that is back is compared with the controls (0: not at all).
     A rollback's commands go down in waves of rollback_wave devices (0: all at once), rollback_wave_s apart.
     forget_s: how long an ended rollout is remembered. approval_s: how long an approval of a rollback holds.
     alarm_settle_s: how long after it was raised a detector's alarm counts as evidence.
@@ -85,6 +86,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     verdict_s: float = 5.0
     save_s: float = 5.0
     rollback_settle_s: float = 60.0
+    recovery_s: float = 300.0
     rollback_wave: int = 500
     rollback_wave_s: float = 10.0
     forget_s: float = 30 * 86_400.0
@@ -100,7 +102,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be meant."""
         _require_positive(self, "tick_s", "gateway_patience_s", "save_s", "forget_s", "approval_s")
-        for field in ("settle_s", "verdict_s", "rollback_settle_s", "rollback_wave_s", "alarm_settle_s"):
+        for field in ("settle_s", "verdict_s", "rollback_settle_s", "recovery_s", "rollback_wave_s", "alarm_settle_s"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least 0 seconds")
         if self.rollback_wave < 0:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from analytics.rollouts.arrays import decode_arrays, encode
+from analytics.rollouts.enrolment import command_canaries, enrol, enrols, enter_stage, has_soaked
+from analytics.rollouts.observing import observe_site
 from analytics.rollouts.outgoing import dead_plan, evidence_records, verdict_record
 from analytics.rollouts.people import heed
 from analytics.rollouts.policy import PlanRejection, policy_hash, review
@@ -94,13 +96,20 @@ class Desk:
                 rollout.soaking.add(batch, measure_past=measure_past)
                 self._dirty.add(rollout.plan.rollout)
 
+    def recover(self, batch: RollupBatch) -> None:
+        """Windows of a site: devices that went back are compared with its controls."""
+        for rollout in self.of(batch.origin.tenant):
+            if rollout.tracker is not None and rollout.tracker.compares():
+                rollout.tracker.recovery.add(batch)
+                self._dirty.add(rollout.plan.rollout)
+
     def advance(self, place: str, timeline: Timeline, facts: Sequence[Fact], now: int) -> None:
         """A place's watermark rose past these facts: they become evidence, and its devices may be drawn."""
         tenant, _, site = place.partition("/")
         for rollout in self.of(tenant):
             if site in rollout.drawn and rollout.takes_evidence():
                 self._dirty.add(rollout.plan.rollout)
-                self._record(rollout, rollout.observe(site, facts, timeline.watermark))
+                self._record(rollout, observe_site(rollout, site, facts, timeline.watermark))
             if not self._conductor.halted():
                 self._draw(rollout, place, timeline, now)
 
@@ -129,16 +138,16 @@ class Desk:
 
     def _draw(self, rollout: Rollout, place: str, timeline: Timeline, now: int) -> None:
         site, at = place.partition("/")[2], timeline.watermark
-        is_first = rollout.enrols(site, timeline.logged)
-        if not is_first and not rollout.has_soaked(site, at):
+        is_first = enrols(rollout, site, timeline.logged)
+        if not is_first and not has_soaked(rollout, site, at):
             return
         candidates = self._fleet.candidates(rollout.plan, place)
         if is_first:
-            rows = rollout.enrol(site, at, candidates)
+            rows = enrol(rollout, site, at, candidates)
         else:
-            rows = rollout.enter_stage(site, at, candidates, self._fleet.moved(rollout.plan, place))
+            rows = enter_stage(rollout, site, at, candidates, self._fleet.moved(rollout.plan, place))
         self._record(rollout, rows)
-        self._outgoing += self._conductor.install(rollout, rollout.command_canaries(site), now)
+        self._outgoing += self._conductor.install(rollout, command_canaries(rollout, site), now)
         self.touch(rollout, rollout.trace)
 
     def _change(self, rollout: Rollout, plan: RolloutPlan, watermarks: Mapping[str, int], trace: str, now: int) -> None:

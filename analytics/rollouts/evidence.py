@@ -14,6 +14,10 @@ class History(msgspec.Struct, kw_only=True):
     `command` is the install command sent to it. While an install is under way (from its acceptance until the device
     says that it is over, comes back with other firmware, or `grace_until` has passed) neither reboot nor silence is
     evidence; a device that is still silent when the grace has passed is.
+
+    Where the release comes from `elsewhere`, a canary's first silence before it comes back with other firmware is taken for its
+    install's beginning. `silent_at` is when it fell silent last, `absent` that it was not heard since, `told_at` when its silence is to be told, and
+    `dark` that it left with its whole site (see `outages.py`).
     """
 
     site: str
@@ -24,10 +28,15 @@ class History(msgspec.Struct, kw_only=True):
     wave: str = ""
     command: str = ""
     accepted: bool = False
+    elsewhere: bool = False
     grace_until: int = 0
     silent_in_grace: bool = False
     crashed: bool = False
     silent: bool = False
+    silent_at: int = 0
+    absent: bool = False
+    told_at: int = 0
+    dark: bool = False
     alarmed: bool = False
     answered: bool = False
     left: bool = False
@@ -39,6 +48,7 @@ class History(msgspec.Struct, kw_only=True):
 
 def observe(history: History, fact: Fact, grace_ms: int) -> EvidenceKind | None:
     """Take the next fact of the device, in order of time; what it is evidence of, if anything."""
+    _note_presence(history, fact)
     # What was before the draw, or after the device had left, is of no arm's doing.
     if history.left or fact.at <= history.enrolled_at:
         return None
@@ -47,14 +57,22 @@ def observe(history: History, fact: Fact, grace_ms: int) -> EvidenceKind | None:
         return None
     if _ends_install(history, fact):
         history.grace_until, history.silent_in_grace = 0, False
+        history.accepted |= history.elsewhere
         return _answer(history, fact)
+    if history.elsewhere and fact.kind is FactKind.SILENT:
+        _begin_install(history, fact, grace_ms)
     if fact.kind is FactKind.RETIRED:
         history.left = True
         return EvidenceKind.CENSORED
     if fact.at < history.grace_until:
-        history.silent_in_grace = fact.kind is FactKind.SILENT
+        history.silent_in_grace = history.absent
         return None
     return _first(history, fact)
+
+
+def is_sign_of_life(fact: Fact) -> bool:
+    """Whether the device itself was heard."""
+    return fact.kind in (FactKind.HEARD, FactKind.REBOOTED, FactKind.INSTALLED)
 
 
 def is_overdue(history: History, fact: Fact) -> bool:
@@ -75,9 +93,16 @@ def would_count(history: History, fact: Fact) -> EvidenceKind | None:
     return None
 
 
+def _note_presence(history: History, fact: Fact) -> None:
+    if fact.kind is FactKind.SILENT:
+        history.silent_at, history.absent = fact.at, True
+    elif is_sign_of_life(fact):
+        history.absent = False
+
+
 def _begin_install(history: History, fact: Fact, grace_ms: int) -> None:
     # Once: a device that answers a repeated command again gets no second grace.
-    if fact.command == history.command and not history.accepted:
+    if (history.elsewhere or fact.command == history.command) and not history.accepted:
         history.accepted, history.grace_until = True, fact.at + grace_ms
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from analytics.rollouts.eprocess.combine import threshold
 from analytics.rollouts.gate import new_gate, weighted_harm
+from analytics.rollouts.late import in_their_places
 from ingest.contract.events import OF_SOAKS, GuardKind, Outcome
 
 if TYPE_CHECKING:
@@ -15,13 +17,12 @@ if TYPE_CHECKING:
 
     from analytics.rollouts.bets import Bets
     from analytics.rollouts.gate import Gate
-    from analytics.rollouts.roster import EvidenceRow
-    from ingest.contract.events import Guard
+    from ingest.contract.events import Evidence, Guard
 
 HOUR_MS = 3_600_000.0
 
 
-class Trace(NamedTuple):
+class Trace(msgspec.Struct, frozen=True):
     """One guard's way: `hours` since the first draw, log10 of weight times e-value for harm, and of that for harmlessness."""
 
     guard: str
@@ -30,7 +31,7 @@ class Trace(NamedTuple):
     safe: list[float]
 
 
-class Explanation(NamedTuple):
+class Explanation(msgspec.Struct, frozen=True):
     """Sentences for people, every guard's way, and log10 of 1/alpha, which they are measured by."""
 
     sentences: list[str]
@@ -38,8 +39,8 @@ class Explanation(NamedTuple):
     limit: float
 
 
-def explain(guards: Sequence[Guard], alpha: float, evidence: Sequence[EvidenceRow]) -> Explanation:
-    """Judge the evidence (in the order in which it was taken) and say why."""
+def explain(guards: Sequence[Guard], alpha: float, evidence: Sequence[Evidence]) -> Explanation:
+    """Judge the evidence (in the order in which it was taken) and say why; beside it, what late facts would have changed."""
     gate = new_gate(guards, alpha)
     limit = threshold(alpha)
     if not evidence:
@@ -50,10 +51,10 @@ def explain(guards: Sequence[Guard], alpha: float, evidence: Sequence[EvidenceRo
         Trace(bets.guard.name, hours, harm.tolist(), safe.tolist())
         for bets, harm, safe in zip(gate.bets, walk.harm, walk.safe, strict=True)
     ]
-    return Explanation(_sentences(gate, hours[-1]), traces, limit)
+    return Explanation(_sentences(gate, hours[-1], _of_late(gate, evidence)), traces, limit)
 
 
-def _sentences(gate: Gate, hours: float) -> list[str]:
+def _sentences(gate: Gate, hours: float, late: list[str]) -> list[str]:
     canaries, controls = gate.cohort.enrolled
     devices = f"{canaries} canaries and {controls} controls in {gate.cohort.strata} strata (waves counted apart)"
     promise = f"A harmless release would be called bad with probability at most {gate.alpha:g}, however often one looks"
@@ -61,8 +62,20 @@ def _sentences(gate: Gate, hours: float) -> list[str]:
         f"{devices}, {gate.rows} rows of evidence over {hours:.3g} hours.",
         f"{promise}: a guard must reach 1/(alpha x weight).",
     ]
-    late = [f"{gate.late} facts came too late: they are listed and counted for nothing."] if gate.late else []
     return [*first, *(_guard_sentence(gate, bets) for bets in gate.bets), *late, _conclusion(gate)]
+
+
+def _of_late(gate: Gate, evidence: Sequence[Evidence]) -> list[str]:
+    if not gate.late:
+        return []
+    beside = new_gate([bets.guard for bets in gate.bets], gate.alpha)
+    beside.apply(in_their_places(evidence))
+    would = f"{beside.outcome.value}, the greatest weighted e-value 10^{beside.e_value_log10():.2f}"
+    instead = f"{gate.outcome.value}, 10^{gate.e_value_log10():.2f}"
+    return [
+        f"{gate.late} facts came too late: they are listed and counted for nothing.",
+        f"Judged beside it with these in their places: {would} (instead of {instead}).",
+    ]
 
 
 def _guard_sentence(gate: Gate, bets: Bets) -> str:

@@ -28,6 +28,8 @@ class FactKind(IntEnum):
     INSTALL_DONE = 9  # it says so
     INSTALL_FAILED = 10  # it says so, or that it refuses
     ALARMED = 11  # a detector's alarm began
+    SILENCE_TOLD = 12  # nobody's message: by now a silence would be known to be its whole site's
+    OUTAGE_OVER = 13  # likewise: a site's devices had time to come back
 
 
 class Fact(msgspec.Struct, frozen=True, order=True):
@@ -65,7 +67,7 @@ _ANSWERS: Mapping[AckStatus, FactKind] = {
     AckStatus.EXPIRED: FactKind.INSTALL_OVER,
 }
 
-BLIND = frozenset({"robust_level", "robust_rate"})
+BLIND = frozenset({"robust_level", "robust_rate", "novelty", "stuck", "silence", "drift", "unrest", "together"})
 """Detectors that know neither release nor arm: they compare a series with its own past."""
 
 

@@ -56,12 +56,13 @@ class Fleet:
 def _may_take(plan: RolloutPlan, device: DeviceEvent) -> bool:
     chosen = plan.selection
     fits = all(
-        not allowed or value in allowed
-        for value, allowed in (
-            (device.site, chosen.sites),
-            (device.hardware, chosen.hardware),
-            (device.group, chosen.groups),
-            (device.firmware, chosen.firmware),
+        not allowed or not set(allowed).isdisjoint(values)
+        for values, allowed in (
+            ([device.site], chosen.sites),
+            ([device.hardware], chosen.hardware),
+            ([device.group], chosen.groups),
+            ([device.firmware], chosen.firmware),
+            (device.tags, chosen.tags),
         )
     )
     ours = device.tenant == plan.tenant and device.firmware == plan.previous_release

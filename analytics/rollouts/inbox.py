@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from ingest.contract.batch_wire import BadBatchError, decode_batch
+from analytics.rollups import read_rollups
 from ingest.contract.events import AckEvent, AnomalyEvent, DeviceEvent, GatewayEvent, RolloutPlan
 from ingest.contract.names import DEAD_LETTERS
 from ingest.contract.reasons import BatchRejection
-from ingest.contract.records import TRACE_HEADER, Record, read_event
+from ingest.contract.records import Record, read_event
 from ingest.contract.topics import ACKS, ANOMALIES, DEVICES, PLANS, ROLLUPS
 from ingest.runtime.gateways import Gateways, UnverifiedError
 
@@ -51,19 +51,12 @@ class Inbox:
         found = self._event(record)
         if isinstance(found, BatchRejection):
             self._telemetry.count(DEAD_LETTERS, topic=record.topic, reason=found.value)
-            return Taken(record, None, trace_of(record))
-        return Taken(record, found, trace_of(record))
+            return Taken(record, None, record.trace)
+        return Taken(record, found, record.trace)
 
     def rollups(self, record: Record) -> RollupBatch | None:
         """A batch of rollups, verified."""
-        try:
-            signer = self._gateways.verify(record)
-            batch = decode_batch(record.value or b"")
-            self._gateways.check_origin(signer, batch.origin.tenant, batch.origin.site, batch.origin.gateway)
-        except (UnverifiedError, BadBatchError) as error:
-            self._telemetry.count(DEAD_LETTERS, topic=record.topic, reason=error.reason)
-            return None
-        return batch
+        return read_rollups(record, self._gateways, self._telemetry)
 
     def _event(self, record: Record) -> Event | BatchRejection | None:
         # Plans and anomalies are the centre's own; all else is a gateway's word and must be signed.
@@ -94,8 +87,3 @@ def _storable(event: E | None) -> E | None:
     except OverflowError:
         return None
     return event
-
-
-def trace_of(record: Record) -> str:
-    """The record's `traceparent`, empty without one."""
-    return (record.header(TRACE_HEADER) or b"").decode("ascii", "replace")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ingest.contract.events import PlanState, margin_range
+from ingest.contract.events import GuardKind, Installs, PlanState, bad_quantile, margin_range
 from ingest.contract.topics import is_name
 
 if TYPE_CHECKING:
@@ -56,12 +56,28 @@ def review(plan: RolloutPlan, known: RolloutPlan | None, tenants: Collection[str
 
 
 def policy_hash(plan: RolloutPlan) -> str:
-    """`sha256:` and the digest of the plan's canonical JSON, without who wrote it when, and what people did to it since."""
+    """`sha256:` and the digest of the plan's canonical JSON, without who wrote it when, and what people did to it since.
+
+    What has its default is left out: plans keep their hash when a later release knows more fields.
+    """
     policy = msgspec.structs.replace(
         plan, state=PlanState.RUNNING, created=0, created_by="", approvals=[], interventions=[], reason=""
     )
-    canonical = msgspec.json.encode(policy, order="deterministic")
+    canonical = msgspec.json.encode(_without_defaults(policy), order="deterministic")
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+
+
+def _without_defaults(value: object) -> object:
+    if isinstance(value, list):
+        return [_without_defaults(one) for one in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    said = ((field, getattr(value, field.name)) for field in msgspec.structs.fields(value))
+    return {field.name: _without_defaults(one) for field, one in said if field.required or one != _default(field)}
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 def _decisive(plan: RolloutPlan) -> dict[str, object]:
@@ -73,22 +89,25 @@ def _check_values(plan: RolloutPlan) -> PlanRejection | None:
         PlanRejection.BAD_NAME: is_name(plan.rollout),
         PlanRejection.BAD_ALPHA: 0.0 < plan.alpha <= 0.5,  # noqa: PLR2004 - beyond a coin toss nothing is shown
         PlanRejection.BAD_SHARE: 0.0 <= plan.canary_share <= 1.0,
-        PlanRejection.BAD_GUARDS: sound_guards(plan.guards),
+        PlanRejection.BAD_GUARDS: sound_guards(plan.guards) and _has_answers(plan),
         PlanRejection.BAD_RELEASE: _sound_release(plan),
         PlanRejection.BAD_STAGES: sound_stages(plan),
         PlanRejection.BAD_BUDGET: plan.budget.devices >= 0 and 0.0 <= plan.budget.share <= 1.0,
-        PlanRejection.BAD_DURATION: all(
-            map(_span, (plan.install_grace_s, plan.command_expiry_s, plan.soak_s, plan.baseline_s))
-        ),
+        PlanRejection.BAD_DURATION: all(map(_span, _durations(plan))),
     }
     return next((reason for reason, holds in sound.items() if not holds), None)
 
 
 def sound_guards(guards: list[Guard]) -> bool:
-    """Whether guards can be judged: names that differ, weights above 0, margins that mean something for their kind."""
+    """Whether guards can be judged: names that differ, weights above 0, margins and quantiles that mean something for their kind."""
     names = {guard.name for guard in guards if guard.name}
-    numbers = all(0.0 < g.weight < math.inf and _sound_margin(g) for g in guards)
+    numbers = all(0.0 < g.weight < math.inf and _sound_margin(g) and not bad_quantile(g, guards) for g in guards)
     return bool(guards) and len(names) == len(guards) and numbers
+
+
+def _has_answers(plan: RolloutPlan) -> bool:
+    # Devices answer commands only.
+    return plan.installs is Installs.COMMANDS or all(guard.kind is not GuardKind.UPDATE for guard in plan.guards)
 
 
 def sound_stages(plan: RolloutPlan) -> bool:
@@ -108,6 +127,10 @@ def _sound_release(plan: RolloutPlan) -> bool:
     named = bool(plan.release) and bool(plan.previous_release) and plan.release != plan.previous_release
     digests = (plan.release_digest, plan.previous_digest)
     return named and all(DIGEST.fullmatch(digest) for digest in digests)
+
+
+def _durations(plan: RolloutPlan) -> tuple[float, ...]:
+    return plan.install_grace_s, plan.command_expiry_s, plan.outage_s, plan.soak_s, plan.baseline_s
 
 
 def _span(seconds: float) -> bool:

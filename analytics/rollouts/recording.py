@@ -14,7 +14,7 @@ from analytics.rollouts.columns import Code
 from analytics.rollouts.eprocess.sample_ratio import is_suspicious
 from analytics.rollouts.gate import FAILED, PASSED, new_gate
 from analytics.rollouts.policy import sound_guards
-from analytics.rollouts.roster import CODES as KINDS
+from analytics.rollouts.roster import times_and_codes
 from analytics.rollouts.verdict import CAP, guard_verdict, significant
 from ingest.contract.events import Arm, EvidenceKind, Guard, GuardVerdict, Outcome, RolloutPlan
 
@@ -113,8 +113,7 @@ def read_rows(lines: bytes) -> list[RecordedRow]:
         rows = _ROWS.decode_lines(lines)
     except (msgspec.DecodeError, UnicodeDecodeError):
         rows = [_row(number, line) for number, line in enumerate(lines.splitlines(), 1) if line.strip()]
-    at = np.array([row.at for row in rows], dtype=np.int64)
-    code = np.array([KINDS[row.kind] for row in rows], dtype=np.int64)
+    at, code = times_and_codes(rows)
     order = np.lexsort((code, at))
     return rows if (np.diff(order) > 0).all() else [rows[place] for place in order.tolist()]
 

@@ -93,10 +93,10 @@ class Exposure(msgspec.Struct):
         stratum = np.concatenate([cohort.stratum[entering], cohort.stratum[device]])
         canary = np.concatenate([cohort.canary[entering], cohort.canary[device]])
         keys = np.concatenate([batch.run[batch.enrolments] * 3 + ENTER, batch.run[rows] * 3 + phase])
-        ranks = np.arange(len(keys))
         change = np.stack([canary, ~canary], axis=1) * np.repeat([1, -1], [len(entering), len(rows)])[:, None]
-        before = counts_before(self.at_risk, stratum, keys, ranks, change, singly=singly)[len(entering) :]
-        np.add.at(self.at_risk, stratum, change)
+        before = counts_before(self.at_risk, stratum, keys, change, singly=singly)[len(entering) :]
+        for arm in (0, 1):
+            self.at_risk[:, arm] += _sums(stratum, change[:, arm], len(self.at_risk))
         self.inside[entering] = True
         self.inside[device] = False
         happened = phase == HAPPEN
@@ -124,13 +124,13 @@ class Exposure(msgspec.Struct):
             self.at_risk = np.concatenate([self.at_risk, fresh])
 
 
-def counts_before(carried: Ints, stratum: Ints, key: Ints, rank: Ints, change: Ints, *, singly: bool) -> Ints:
-    """How many of each arm are at risk in a row's stratum before its key (`singly`: before its key and rank), shape (n, 2).
+def counts_before(carried: Ints, stratum: Ints, key: Ints, change: Ints, *, singly: bool) -> Ints:
+    """How many of each arm are at risk in a row's stratum before its key (`singly`: and, at its key, before itself), shape (n, 2).
 
-    `carried` (strata, 2) are the counts before the first row; `stratum`, `key`, `rank` have shape (n,), `change` (n, 2) is
+    `carried` (strata, 2) are the counts before the first row; `stratum` and `key` have shape (n,), `change` (n, 2) is
     what a row adds.
     """
-    order = np.lexsort((rank, key, stratum))
+    order = np.lexsort((key, stratum))
     sorted_stratum, sorted_key = stratum[order], key[order]
     running = np.cumsum(change[order], axis=0) - change[order]
     new_stratum = np.diff(sorted_stratum, prepend=-1) != 0
@@ -141,6 +141,11 @@ def counts_before(carried: Ints, stratum: Ints, key: Ints, rank: Ints, change: I
     counts = np.empty_like(running)
     counts[order] = running[tied] - running[start] + carried[sorted_stratum]
     return counts
+
+
+def _sums(stratum: Ints, change: Ints, strata: int) -> Ints:
+    # Counts of devices are whole numbers far below those that a float no longer holds.
+    return np.bincount(stratum, weights=change, minlength=strata).astype(np.int64)
 
 
 def _scrambled(device: Ints) -> Ints:

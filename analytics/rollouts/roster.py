@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -60,9 +61,9 @@ class Roster(msgspec.Struct):
 
     def columns(self, evidence: Sequence[EvidenceRow]) -> EvidenceColumns:
         """The rows as columns, in their order; an enrolment of somebody enrolled concerns nobody."""
-        code = np.array([CODES[row.kind] for row in evidence], dtype=np.int64)
+        at, code = times_and_codes(evidence)
         rows = EvidenceColumns(
-            at=np.array([row.at for row in evidence], dtype=np.int64),
+            at=at,
             code=code,
             device=self._devices([f"{row.site}/{row.device}" for row in evidence], code),
             stratum=np.full(len(code), -1),
@@ -87,14 +88,17 @@ class Roster(msgspec.Struct):
             elif key not in self.devices:
                 self._enrol(key)
             elif key in self.left:
-                device[start:place] = [self.devices.get(name, -1) for name in keys[start:place]]
+                device[start:place] = self._numbers(keys[start:place])
                 start = place
                 self._enrol(key)
             else:
                 repeated.append(place)
-        device[start:] = [self.devices.get(name, -1) for name in keys[start:]]
+        device[start:] = self._numbers(keys[start:])
         device[repeated] = -1
         return device
+
+    def _numbers(self, keys: Sequence[str]) -> Ints:
+        return np.fromiter(map(self.devices.get, keys, repeat(-1)), np.int64, len(keys))
 
     def _enrol(self, key: str) -> None:
         self.left.pop(key, None)
@@ -104,10 +108,10 @@ class Roster(msgspec.Struct):
     def _place(self, rows: EvidenceColumns, evidence: Sequence[EvidenceRow]) -> None:
         places = np.flatnonzero(rows.code == Code.ENROLLED)
         enrolled = [evidence[place] for place in places.tolist()]
-        strata, pools = self.strata, self.pools
+        strata, pools, canary = self.strata, self.pools, Arm.CANARY
         rows.stratum[places] = [strata.setdefault(f"{r.stratum}\0{r.wave}", len(strata)) for r in enrolled]
         rows.pool[places] = [pools.setdefault(r.stratum, len(pools)) for r in enrolled]
-        rows.canary[places] = [r.arm is Arm.CANARY for r in enrolled]
+        rows.canary[places] = [r.arm is canary for r in enrolled]
 
     def _measure(self, rows: EvidenceColumns, evidence: Sequence[EvidenceRow]) -> None:
         places = np.flatnonzero(rows.code == Code.SOAKED)
@@ -117,7 +121,13 @@ class Roster(msgspec.Struct):
         rows.before[places] = [math.nan if r.before is None else r.before for r in soaked]
 
 
+def times_and_codes(evidence: Sequence[EvidenceRow]) -> tuple[Ints, Ints]:
+    """The rows' event times (ms) and `Code`s, both of shape (rows,)."""
+    at = np.fromiter([row.at for row in evidence], np.int64, len(evidence))
+    return at, np.fromiter([CODES[row.kind] for row in evidence], np.int64, len(evidence))
+
+
 def new_roster(guards: Sequence[Guard]) -> Roster:
-    """Nobody yet; the metrics are those that the guards watch."""
-    names = [guard.metric or guard.name for guard in guards if guard.kind in OF_SOAKS]
+    """Nobody yet; the metrics are the statistics that the guards watch."""
+    names = [guard.statistic() for guard in guards if guard.kind in OF_SOAKS]
     return Roster(metrics={name: place for place, name in enumerate(dict.fromkeys(names))})

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analytics.rollback.attempts import OrderAttempt, WebhookAttempt
+from analytics.rollback.attempts import OrderAttempt, WebhookAttempt, secret_of
 from analytics.rollback.mqtt_commands import MqttCommands
 from analytics.rollback.orders import ORDER_SETTINGS, ORDERS, OwnerOrders
 from analytics.rollback.sender import Sender
@@ -16,22 +16,21 @@ from analytics.rollouts.seal import Seal
 from analytics.rollouts.stage import GateStage
 from ingest.contract.topics import DEAD_SETTINGS, dead
 from ingest.runtime.backoff import Backoff
-from ingest.runtime.checkpoint import Checkpoint
+from ingest.runtime.draining import drained_within
 from ingest.runtime.log.port import LogUnavailableError
 from ingest.runtime.secrets import load_private_key, read_secret
-from ingest.runtime.worker import StageWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from analytics.rollback.actuator import Actuator
     from analytics.rollouts.config import GateConfig
-    from ingest.runtime.clock import Clock
+    from analytics.surroundings import Surroundings
     from ingest.runtime.gateways import Gateways
     from ingest.runtime.health import Health
     from ingest.runtime.log.port import Log
     from ingest.runtime.service import Service
-    from ingest.runtime.telemetry import Telemetry
+    from ingest.runtime.worker import StageWorker
 
 
 _TOPICS = {
@@ -76,23 +75,15 @@ class GateService:
                 self._health.waiting(self.name, f"log: {error}")
             else:
                 return
-            await _pause(self._draining, backoff.next())
+            await drained_within(self._draining, backoff.next())
 
 
-def build_gate(
-    config: GateConfig,
-    gateways: Gateways,
-    *,
-    clock: Clock,
-    log: Log,
-    health: Health,
-    telemetry: Telemetry,
-    data_dir: Path,
-) -> Service:
-    """The gate with its state in `data_dir/gate.db`. Raises SecretError for a key or secret that cannot be used."""
+def build_gate(config: GateConfig, gateways: Gateways, within: Surroundings) -> Service:
+    """The gate with its state in gate.db. Raises SecretError for a key or secret that cannot be used."""
     key = load_private_key(config.signing_key_file)
     actuators: list[Actuator] = [MqttCommands(key)]
     senders: list[Sender] = []
+    clock, log, health, telemetry = within.clock, within.log, within.health, within.telemetry
     shell: dict[str, Any] = {"log": log, "health": health, "telemetry": telemetry, "member": config.member}
     if config.webhook is not None:
         hook = config.webhook
@@ -102,17 +93,13 @@ def build_gate(
             Sender("rollback-webhook", CALLS, attempt, timeout_s=hook.timeout_s, most_wait_s=hook.most_wait_s, **shell)
         )
     if config.owners:
-        secrets = {owner.name: read_secret(owner.secret_file) for owner in config.owners if owner.secret_file}
+        for owner in config.owners:
+            secret_of(owner)  # what cannot be read is told at the start
         actuators.append(OwnerOrders())
-        orders = OrderAttempt(config.owners, lambda owner: secrets.get(owner.name, ""), clock)
-        senders.append(Sender("rollback-orders", ORDERS, orders, **shell))
-    worker = StageWorker(
+        senders.append(Sender("rollback-orders", ORDERS, OrderAttempt(config.owners, secret_of, clock), **shell))
+    worker = within.worker(
         GateStage(config, gateways, actuators, telemetry, halted=_kill_switch(config.kill_switch_file), seal=Seal(key)),
-        log=log,
-        checkpoint=Checkpoint(data_dir / "gate.db"),
-        clock=clock,
-        health=health,
-        telemetry=telemetry,
+        "gate.db",
         group=config.group,
         member=config.member,
         tick_s=config.tick_s,
@@ -123,10 +110,3 @@ def build_gate(
 
 def _kill_switch(path: str) -> Callable[[], bool]:
     return (lambda: Path(path).exists()) if path else (lambda: False)
-
-
-async def _pause(draining: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(draining.wait(), seconds)
-    except TimeoutError:
-        return

@@ -12,7 +12,7 @@ from analytics.rollouts.audit import Audit
 from analytics.rollouts.desk import Desk
 from analytics.rollouts.facts import ack_fact, alarm_fact, device_fact
 from analytics.rollouts.fleet import Fleet
-from analytics.rollouts.inbox import TOPICS, Inbox, trace_of
+from analytics.rollouts.inbox import TOPICS, Inbox
 from analytics.rollouts.places import Places
 from ingest.contract.events import AckEvent, AnomalyEvent, DeviceEvent, GatewayEvent, RolloutPlan
 from ingest.contract.topics import PLANS, ROLLUPS
@@ -59,6 +59,7 @@ class GateStage:
             telemetry,
             settle_ms=_ms(config.rollback_settle_s),
             approval_ms=_ms(config.approval_s),
+            recovery_ms=_ms(config.recovery_s),
             wave=Wave(config.rollback_wave, _ms(config.rollback_wave_s)),
             halted=halted,
         )
@@ -87,7 +88,7 @@ class GateStage:
         watermarks = {tenant: self._places.watermarks(tenant) for tenant in self._tenants}
         outgoing = self._seal(self._desk.collect(watermarks, self._offsets, now))
         outgoing += self._audit.entries(outgoing, now)
-        return StepResult(outgoing=outgoing, changed=self._is_time_to_save(now))
+        return StepResult(outgoing=outgoing, changed=self._is_time_to_save(now), more=self._conductor.goes_on())
 
     def snapshot(self) -> Mapping[str, bytes]:
         """The parts that may have changed since the last snapshot; an empty part is one that is gone."""
@@ -155,7 +156,8 @@ class GateStage:
         batch = self._inbox.rollups(record)
         if batch is not None:
             origin, newest = batch.origin, newest_windows(batch)
-            self._tell_trackers(origin.tenant, trace_of(record), lambda t: t.on_windows(origin.site, newest))
+            self._desk.recover(batch)
+            self._tell_trackers(origin.tenant, record.trace, lambda t: t.on_windows(origin.site, newest))
             self._desk.soak(batch)
 
     def _tell_trackers(self, tenant: str, trace: str, tell: Callable[[Tracker], bool]) -> None:

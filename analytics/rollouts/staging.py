@@ -54,13 +54,14 @@ def draw_stage(plan: RolloutPlan, stage: int, pool: Iterable[Member], canaries: 
         before = canaries.get(stratum, 0)
         wanted = math.floor(share * (before + len(order)) + hash_of(plan.seed, plan.rollout, "stratum", stratum))
         promoted = max(0, min(len(order), wanted - before))
-        controls = _controls(len(order) - promoted, promoted, before)
+        controls = wave_controls(len(order) - promoted, promoted, before)
         drawn += [Drawn(m, Arm.CANARY) for m in order[:promoted]]
         drawn += [Drawn(m, Arm.CONTROL) for m in order[promoted : promoted + controls]]
     return sorted(drawn, key=lambda d: (d.member.stratum, d.member.device))
 
 
-def _controls(left: int, promoted: int, before: int) -> int:
+def wave_controls(left: int, promoted: int, before: int) -> int:
+    """How many of a stratum's `left` controls go with its `promoted` canaries, when `before` were canaries already."""
     # Old canaries keep controls, too; a lone one goes with the newest wave.
     return max(1, round(left * promoted / (promoted + before))) if promoted and left else 0
 

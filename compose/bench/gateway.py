@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_DRAIN_S = 60.0
+"""A gateway that has not stopped by then does not stop by itself."""
+
+
 def bench_config(place: Path, port: int, **settings: Any) -> EdgeConfig:
     """Defaults but for these `settings`; devices are heard on `port`, journal and state are in `edge` below `place`."""
     return EdgeConfig(
@@ -44,7 +48,7 @@ async def written_config(place: Path, port: int, *, observe_port: int = 0, **set
     await log.ensure_topics(every_topic())
     await log.close()
     sections = {"edge": bench_config(place, port, **settings), "log": log_config}
-    lines = [f"{name} = {_toml(msgspec.to_builtins(section))}" for name, section in sections.items()]
+    lines = [f"{name} = {toml(msgspec.to_builtins(section))}" for name, section in sections.items()]
     path = place / "edge.toml"
     path.write_text("\n".join([*lines, f'observe = {{host = "127.0.0.1", port = {observe_port}}}', ""]))
     return path
@@ -59,15 +63,24 @@ async def running_gateway(config: Path, output: Path) -> AsyncIterator[Process]:
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.terminate()
+        await _ended(process)
+
+
+async def _ended(process: Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), _DRAIN_S)
+    except TimeoutError:
+        process.kill()
         await process.wait()
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
+    """A value of a configuration file on one line."""
     if isinstance(value, dict):
-        inner = [f"{name} = {_toml(one)}" for name, one in value.items() if one is not None]
+        inner = [f"{name} = {toml(one)}" for name, one in value.items() if one is not None]
         return "{" + ", ".join(inner) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml, value)) + "]"
     return repr(value) if isinstance(value, float) else msgspec.json.encode(value).decode()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "--as", "form", type=click.Choice(["devices", "json", "hawkbit"]), default="devices", show_default=True,
     help="site/device a line; a JSON object a line, of both arms; or hawkBit's target filter queries.",
 )  # fmt: skip
+@click.option("--json", "form", flag_value="json", help="The same as --as json.")
 def assignment(config: Path, name: str, arm: str, form: str) -> None:
     """Who is in an arm of the rollout NAME now; CONFIG is any process's file: its [log] is read.
 

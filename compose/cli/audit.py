@@ -37,7 +37,12 @@ def audit() -> None:
 @click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def verify_command(config: Path, *, as_json: bool) -> None:
-    """Check the whole chain; CONFIG is any process's file: its [log] is read. Exit code 1 when it does not hold."""
+    """Check the whole chain; CONFIG is any process's file: its [log] is read. Exit code 1 when it does not hold.
+
+    \b
+    Example:
+      tidegate audit verify analytics.toml
+    """
     entries, breaches = _read(config)
     head = entries[-1].seq if entries else None
     if as_json:
@@ -53,7 +58,12 @@ def verify_command(config: Path, *, as_json: bool) -> None:
 @click.option("--rollout", default="", help="Only entries about this rollout.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an entry.")
 def list_command(config: Path, rollout: str, *, as_json: bool) -> None:
-    """Show the entries in order."""
+    """Show the entries in order.
+
+    \b
+    Example:
+      tidegate audit list analytics.toml --rollout firmware-2.3.0 --json
+    """
     for entry in _read(config)[0]:
         if rollout in ("", entry.rollout):
             click.echo(msgspec.json.encode(entry).decode() if as_json else _line(entry))

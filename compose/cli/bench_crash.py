@@ -27,7 +27,7 @@ ENOUGH_SEEDS = 500
 @click.option("--seed", type=int, default=None, help="Tell this one seed again.")
 @click.option("--until-failure", is_flag=True, help="Stop at the first seed that fails.")
 @click.option("--workers", type=int, default=None, help="Processes; as many as there are cores if not given.")
-@click.option("--json", "as_json", is_flag=True, help="The result as JSON on the last line.")
+@click.option("--json", "as_json", is_flag=True, help="Nothing but the JSON on standard output.")
 def crash(seeds: int, first: int, seed: int | None, workers: int | None, *, until_failure: bool, as_json: bool) -> None:
     """Cut a simulated gateway's power at a chosen disk operation, drop, tear and reorder what was not synced, go on.
 
@@ -44,7 +44,7 @@ def crash(seeds: int, first: int, seed: int | None, workers: int | None, *, unti
     outcomes = run(numbers, workers or cores())
     with click.progressbar(outcomes, length=len(numbers), label="crash stories", file=sys.stderr) as told:
         found = report(_until_failure(told) if until_failure else told)
-    _show(found)
+    _show(found, to_stderr=as_json)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     thin = found.seeds >= ENOUGH_SEEDS and found.rarest() < LEAST_SHARE
@@ -58,13 +58,14 @@ def _until_failure(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
             return
 
 
-def _show(found: Report) -> None:
+def _show(found: Report, *, to_stderr: bool) -> None:
     crashes = sum(found.crash_points.values())
     for phase, points in found.crash_points.items():
-        click.echo(f"{points:8} crash points  {points / max(1, crashes):6.1%}  {phase}")
+        click.echo(f"{points:8} crash points  {points / max(1, crashes):6.1%}  {phase}", err=to_stderr)
     click.echo(
         f"{found.seeds} seeds, {found.acknowledged} samples acknowledged: {found.lost} lost, "
-        f"{found.duplicated} counted twice, {found.dropped} dropped, {found.ledger_mismatches} accounts wrong"
+        f"{found.duplicated} counted twice, {found.dropped} dropped, {found.ledger_mismatches} accounts wrong",
+        err=to_stderr,
     )
     for what, stories in found.untold.items():
         click.echo(f"{stories} stories without {what}", err=True)

@@ -37,7 +37,13 @@ def dead() -> None:
 @TOPIC
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_command(config: Path, topic: str, *, as_json: bool) -> None:
-    """The dead letters of a topic with their reasons, oldest first."""
+    """The dead letters of a topic with their reasons, oldest first.
+
+    \b
+    Examples:
+      tidegate dead list ingest.toml
+      tidegate dead list ingest.toml --topic telemetry.samples.v1 --json
+    """
     for letter in _letters(config, topic):
         line = f"{letter.offset:>8}  {rfc3339(letter.at)}  {letter.reason:<22} {letter.detail}"
         click.echo(msgspec.json.encode(_shown(letter)).decode() if as_json else line)
@@ -47,29 +53,44 @@ def list_command(config: Path, topic: str, *, as_json: bool) -> None:
 @CONFIG
 @click.argument("offset", type=int)
 @TOPIC
-def explain_command(config: Path, offset: int, topic: str) -> None:
-    """What the letter at OFFSET (as `list` shows it) is, why it could not be taken, and what to do."""
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def explain_command(config: Path, offset: int, topic: str, *, as_json: bool) -> None:
+    """What the letter at OFFSET (as `list` shows it) is, why it could not be taken, and what to do.
+
+    \b
+    Example:
+      tidegate dead explain ingest.toml 17
+    """
     found = [letter for letter in _letters(config, topic) if letter.offset == offset]
     if not found:
         fail(f"no dead letter of {topic} at {offset}; `tidegate dead list` shows their offsets")
-    click.echo("\n".join(explain(found[0])))
+    told = explain(found[0])
+    whole = _shown(found[0]) | {"explanation": list(told)}
+    click.echo(msgspec.json.encode(whole).decode() if as_json else "\n".join(told))
 
 
 @dead.command("replay")
 @CONFIG
 @TOPIC
 @click.option("--reason", help="Only letters with this reason.")
-def replay_command(config: Path, topic: str, reason: str | None) -> None:
-    """Append dead letters to their topic again, after the cause has been mended."""
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def replay_command(config: Path, topic: str, reason: str | None, *, as_json: bool) -> None:
+    """Append dead letters to their topic again, after the cause has been mended.
+
+    \b
+    Example:
+      tidegate dead replay ingest.toml --reason unknown_gateway
+    """
 
     async def again(log: Log) -> int:
         letters = await dead_letters(log, topic)
         return await replay(log, [letter for letter in letters if reason in {None, letter.reason}])
 
     try:
-        click.echo(f"{with_log(config, again)} replayed")
+        number = with_log(config, again)
     except RecordTooLargeError as error:
         fail(str(error))
+    click.echo(msgspec.json.encode({"replayed": number}).decode() if as_json else f"{number} replayed")
 
 
 def _letters(config: Path, topic: str) -> list[DeadLetter]:

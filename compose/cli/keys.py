@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 import click
+import msgspec
 
 from compose.cli.ending import refuse
 from ingest.contract.commands import key_id
@@ -20,7 +21,8 @@ def keys() -> None:
 
 @keys.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-def generate(path: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def generate(path: Path, *, as_json: bool) -> None:
     """Make an Ed25519 key (or load the one that is there) and print its public half and its id.
 
     \b
@@ -31,12 +33,15 @@ def generate(path: Path) -> None:
         public = generate_private_key(path).public_key()
     except (SecretError, OSError) as error:
         refuse(str(error))
-    click.echo(f'public_key = "{public_key_text(public)}"  # key id {key_id(public)}')
+    told = {"public_key": public_key_text(public), "key_id": key_id(public)}
+    line = f'public_key = "{told["public_key"]}"  # key id {told["key_id"]}'
+    click.echo(msgspec.json.encode(told).decode() if as_json else line)
 
 
 @keys.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-def token(path: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def token(path: Path, *, as_json: bool) -> None:
     """Make an API token, write it to PATH (mode 0600), and print what the API's configuration needs: its SHA-256.
 
     \b
@@ -50,4 +55,5 @@ def token(path: Path) -> None:
         write_secret(path, text.encode())
     except OSError as error:
         refuse(f"{path}: cannot be written: {error.strerror}")
-    click.echo(f'sha256 = "{hashlib.sha256(text.encode()).hexdigest()}"')
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    click.echo(msgspec.json.encode({"sha256": digest}).decode() if as_json else f'sha256 = "{digest}"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib.metadata import version
 
@@ -16,14 +17,23 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "api": ("compose.cli.processes", "api", "The API and the page."),
     "config": ("compose.cli.config", "config", "Print commented example configurations."),
     "check": ("compose.cli.config", "check", "Validate a configuration file."),
-    "stack": ("compose.cli.stack", "stack", "Kafka, Mosquitto, InfluxDB and Alertmanager on loopback."),
-    "doctor": ("compose.cli.doctor", "doctor", "Examine a gateway and what it needs."),
+    "stack": ("compose.cli.stack", "stack", "Kafka, Mosquitto, InfluxDB, Alertmanager and Prometheus on loopback."),
+    "top": ("compose.cli.top", "top", "The fleet, live: sites, incidents, alerts, rollouts."),
+    "status": ("compose.cli.top", "status", "Is all well? One line a problem."),
+    "doctor": ("compose.cli.doctor", "doctor", "Examine a process and what it needs."),
     "dead": ("compose.cli.dead", "dead", "List, explain and replay dead letters."),
+    "alerts": ("compose.cli.alerts", "alerts", "Silence, acknowledge, look back at alerts."),
+    "anomaly": ("compose.cli.anomaly", "anomaly", "What detectors saw; say that it is none."),
+    "incidents": ("compose.cli.incidents", "incidents", "Alarms that share a time and a cause."),
     "rollout": ("compose.cli.rollout", "rollout", "Start, watch and replay rollouts."),
     "audit": ("compose.cli.audit", "audit", "Who did what about rollouts; is that record whole?"),
     "bench": ("compose.cli.bench", "bench", "Measure what is claimed, try what is promised."),
+    "detect": ("compose.cli.detect", "detect_files", "Try detection on your own CSV files."),
     "tap": ("compose.cli.tap", "tap", "Watch samples as a running gateway acknowledges them."),
     "samples": ("compose.cli.samples", "samples", "Pull raw samples out of gateways' flight recorders."),
+    "grafana": ("compose.cli.grafana", "grafana", "Grafana's dashboards, as files or pushed."),
+    "completion": ("compose.cli.completion", "completion", "Completion for bash, zsh and fish."),
+    "token": ("compose.cli.token", "token", "Make, list and revoke tokens of the API."),
     "keys": ("compose.cli.keys", "keys", "Make keys and tokens."),
 }
 """Name to (module, attribute, short help)."""
@@ -52,7 +62,8 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("tidegate"), prog_name="tidegate")
-def tidegate() -> None:
+@click.pass_context
+def tidegate(context: click.Context) -> None:
     """Fleet telemetry from the edge to the centre, alerts, rollout gates and signed rollback.
 
     \b
@@ -62,8 +73,11 @@ def tidegate() -> None:
       tidegate check edge edge.toml     is it right?
       tidegate edge run edge.toml       run it
 
-    Exit codes: 0 done, 1 it failed, 2 the command or its configuration is wrong.
+    Exit codes: 0 done, 1 it failed, 2 the command or its configuration is wrong. Colours are for terminals, and for nobody
+    who sets NO_COLOR.
     """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ def plan_command(plan: Path, other: Path | None, *, as_json: bool) -> None:
       tidegate rollout plan plan.toml
       tidegate rollout plan plan.toml --diff running.toml
     """
-    fields = _checked(plan)
-    changes = list(differences(_checked(other), fields)) if other else []
+    fields = checked_plan(plan)
+    changes = list(differences(checked_plan(other), fields)) if other else []
     told = [_change(*change) for change in changes]
     policy = _policy(fields)
     if as_json:
@@ -40,7 +40,7 @@ def plan_command(plan: Path, other: Path | None, *, as_json: bool) -> None:
     sys.exit(FAILED if any(not change["while_running"] for change in told) else 0)
 
 
-def _checked(path: Path) -> dict[str, Any]:
+def checked_plan(path: Path) -> dict[str, Any]:
     """The plan with every default written out."""
     try:
         fields = read_plan_file(path)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from analytics.rollouts.recording import read_judge_plan
+from compose.planning.staged import Staging
+from ingest.contract.events.plans import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +39,17 @@ def judge_plan_of(fields: Mapping[str, Any]) -> tuple[JudgePlan, float]:
     """What decides, and the share of canaries. Raises BadRecordingError."""
     share = fields.get("canary_share", 0.5)
     return read_judge_plan(msgspec.json.encode(fields)), float(share)
+
+
+def staging_of(fields: Mapping[str, Any]) -> Staging | None:
+    """What a plan says of stages, None when it has none. Raises ValueError for what is no list of stages."""
+    stages = msgspec.convert(fields.get("stages", []), list[Stage])
+    if not stages:
+        return None
+    shares, soaks = [stage.share for stage in stages], [stage.soak_s / 3600.0 for stage in stages]
+    if sorted({0.0, *shares}) != [0.0, *shares] or shares[-1] > 1.0 or min(soaks) < 0.0:
+        raise ValueError("expected stages with rising shares above 0 and at most 1, and soak_s of at least 0")
+    return Staging(tuple(shares), tuple(soaks), msgspec.convert(fields.get("hold_out", 0.05), float))
 
 
 def differences(old: Any, new: Any, path: str = "$") -> Iterator[tuple[str, Any, Any]]:

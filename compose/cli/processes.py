@@ -82,6 +82,11 @@ def edge_status(config: Path, *, as_json: bool) -> None:
     """How a gateway stands: its account, journal and outbox, from its files, whether or not it runs.
 
     What only the running process knows (rates, lag, top talkers, clocks) is added while it runs: `live` in the JSON.
+
+    \b
+    Examples:
+      tidegate edge status edge.toml
+      tidegate edge status edge.toml --json | jq .live.rates
     """
     from compose.cli.standing import table  # noqa: PLC0415 - only this command needs these
     from edge_aggregator.live.client import NotRunningError, live_status  # noqa: PLC0415
@@ -111,7 +116,13 @@ def ingest() -> None:
 @ingest.command("run")
 @CONFIG
 def ingest_run(config: Path) -> None:
-    """Run the central door until SIGTERM."""
+    """Run the central door until SIGTERM.
+
+    \b
+    Examples:
+      tidegate config init ingest > ingest.toml
+      tidegate ingest run ingest.toml
+    """
     _run(config, IngestProcess, run_ingest)
 
 
@@ -123,7 +134,13 @@ def analytics() -> None:
 @analytics.command("run")
 @CONFIG
 def analytics_run(config: Path) -> None:
-    """Run the analytics until SIGTERM."""
+    """Run the analytics until SIGTERM.
+
+    \b
+    Examples:
+      tidegate config init analytics > analytics.toml
+      tidegate analytics run analytics.toml
+    """
     _run(config, AnalyticsProcess, run_analytics)
 
 
@@ -135,5 +152,11 @@ def api() -> None:
 @api.command("run")
 @CONFIG
 def api_run(config: Path) -> None:
-    """Serve the API and the page until SIGTERM."""
+    """Serve the API and the page until SIGTERM.
+
+    \b
+    Examples:
+      tidegate config init api > api.toml
+      tidegate api run api.toml
+    """
     _run(config, ApiProcess, run_api)

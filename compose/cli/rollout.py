@@ -19,10 +19,13 @@ from compose.cli.judge import judge_command
 from compose.cli.plan import plan_command
 from compose.cli.plan_file import read_plan_file
 from compose.cli.power import power
+from compose.cli.rehearse import rehearse_command
 from compose.cli.replay import replay
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
-POLL_S = 2.0
+HOLD_S = 5.0
+"""How long the API may hold a question; well below the time after which an answer is given up."""
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="The rollout as one JSON object.")
 
 
 @click.group()
@@ -42,31 +45,45 @@ def rollout(context: click.Context, address: str, token_file: Path | None) -> No
 
 
 rollout.add_command(replay)
-for command in (assignment, judge_command, explain_command, plan_command, power):
+for command in (assignment, judge_command, explain_command, plan_command, power, rehearse_command):
     rollout.add_command(command)
 
 
 @rollout.command()
 @click.argument("plan", type=click.Path(path_type=Path, dir_okay=False))
+@AS_JSON
 @click.pass_obj
-def start(api: Api, plan: Path) -> None:
-    """Begin the rollout that PLAN (TOML, JSON or YAML) describes."""
+def start(api: Api, plan: Path, *, as_json: bool) -> None:
+    """Begin the rollout that PLAN (TOML, JSON or YAML) describes.
+
+    \b
+    Examples:
+      tidegate rollout plan plan.toml        is it right?
+      tidegate rollout start plan.toml
+    """
     try:
         body = read_plan_file(plan)
     except (OSError, ValueError) as error:
         refuse(f"{plan}: {error}")
-    click.echo(msgspec.json.encode(api.ask("POST", "/v1/rollouts", body)["data"]).decode())
+    _tell(api.ask("POST", "/v1/rollouts", body)["data"], as_json=as_json)
 
 
 @rollout.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a rollout.")
 @click.pass_obj
-def list_command(api: Api) -> None:
-    """All rollouts, the newest first, one JSON object a line."""
+def list_command(api: Api, *, as_json: bool) -> None:
+    """All rollouts, the newest first.
+
+    \b
+    Examples:
+      tidegate rollout list
+      tidegate rollout list --json | jq -r 'select(.state == "running") | .rollout'
+    """
     cursor = ""
     while True:
         page = api.ask("GET", f"/v1/rollouts?limit=1000&cursor={quote(cursor)}")
         for item in page["data"]:
-            click.echo(msgspec.json.encode(item).decode())
+            _tell(item, as_json=as_json)
         cursor = page.get("next", "")
         if not cursor:
             return
@@ -74,22 +91,42 @@ def list_command(api: Api) -> None:
 
 @rollout.command()
 @click.argument("name")
+@AS_JSON
 @click.pass_obj
-def end(api: Api, name: str) -> None:
-    """End a rollout: its gate answers no more, nothing is rolled back."""
-    click.echo(msgspec.json.encode(api.ask("POST", f"/v1/rollouts/{quote(name, safe='')}/end")["data"]).decode())
+def end(api: Api, name: str, *, as_json: bool) -> None:
+    """End a rollout: its gate answers no more, nothing is rolled back.
+
+    \b
+    Example:
+      tidegate rollout end firmware-2.3.0
+    """
+    _tell(api.ask("POST", f"/v1/rollouts/{quote(name, safe='')}/end")["data"], as_json=as_json)
 
 
 def _with_reason(verb: str, text: str) -> click.Command:
-    @click.command(verb, help=text)
+    shown = f'\b\nExample:\n  tidegate rollout {verb} firmware-2.3.0 --reason "seen on the bench"'
+
+    @click.command(verb, help=text, epilog=shown)
     @click.argument("name")
     @click.option("--reason", required=True, help="Why; it goes into the audit log.")
+    @AS_JSON
     @click.pass_obj
-    def command(api: Api, name: str, reason: str) -> None:
+    def command(api: Api, name: str, reason: str, *, as_json: bool) -> None:
         answer = api.ask("POST", f"/v1/rollouts/{quote(name, safe='')}/{verb}", {"reason": reason})
-        click.echo(msgspec.json.encode(answer["data"]).decode())
+        _tell(answer["data"], as_json=as_json)
 
     return command
+
+
+def _tell(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    verdict, rollback = found.get("verdict") or {}, found.get("rollback") or {}
+    versions = f"{found['previous_release'] or '?'} → {found['release'] or '?'}"
+    said = f"{verdict['verdict']}: {verdict['reason']}" if verdict else "no verdict yet"
+    back = f"; rollback {rollback['phase']}" if rollback else ""
+    click.echo(f"{found['rollout']:<24} {versions:<20} {found['state']:<8} {said}{back}")
 
 
 rollout.add_command(_with_reason("pause", "Draw no further device; those that are drawn go on being judged."))
@@ -111,7 +148,13 @@ rollout.add_command(
 @click.option("--json", "as_json", is_flag=True, help="The whole answer as one JSON object.")
 @click.pass_obj
 def gate(api: Api, name: str, timeout_s: float, *, wait: bool, exit_code: bool, as_json: bool) -> None:
-    """May this rollout go on?"""
+    """May this rollout go on?
+
+    \b
+    Examples:
+      tidegate rollout gate firmware-2.3.0
+      tidegate rollout gate firmware-2.3.0 --wait --exit-code      in a pipeline
+    """
     try:
         answer = _answer(api, f"/v1/gates/{quote(name, safe='')}", timeout_s if wait else 0.0)
     except ApiError as error:
@@ -123,12 +166,15 @@ def gate(api: Api, name: str, timeout_s: float, *, wait: bool, exit_code: bool, 
 def _answer(api: Api, path: str, wait_s: float) -> dict[str, Any]:
     deadline = time.monotonic() + wait_s
     while True:
+        begun = time.monotonic()
+        hold_s = max(0.0, min(HOLD_S, deadline - begun))
         try:
-            answer = dict(api.request("GET", path)["data"])
+            answer = dict(api.request("GET", f"{path}?wait={hold_s:.3f}" if hold_s else path)["data"])
             if answer["verdict"] != "inconclusive" or time.monotonic() >= deadline:
                 return answer
         except ApiError as error:
             # Who waits for a day does not want to hear that the API was restarted meanwhile.
             if not error.passing or time.monotonic() >= deadline:
                 raise
-        time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
+        # The API holds the question until the gate decides; where it does not, we wait here.
+        time.sleep(max(0.0, begun + hold_s - time.monotonic()))

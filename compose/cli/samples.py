@@ -75,6 +75,11 @@ def pull(
 
     A gateway that is away finds the request when it comes back, as long as it stands (--expiry); `samples get` fetches
     the answer then. Exit codes: 0 all there is, 1 not (all) answered, 2 the request is wrong or not allowed.
+
+    \b
+    Examples:
+      tidegate samples pull --site north --device pump-7 --metric 'temp*' --from -2h
+      tidegate samples pull --site north --from -10m --json | jq .value
     """
     now = SystemClock().now_ms()
     try:
@@ -99,7 +104,13 @@ def pull(
 @_output_options
 @click.pass_obj
 def get(api: Api, request: str, *, timeout_s: float, form: str | None, out: str | None) -> None:
-    """Print the answer to REQUEST; waits for it as `pull` does."""
+    """Print the answer to REQUEST; waits for it as `pull` does.
+
+    \b
+    Examples:
+      tidegate samples get 4f2a9c01d7
+      tidegate samples get 4f2a9c01d7 --out pumps.csv
+    """
     _fetch(api, request, timeout_s, form, out)
 
 

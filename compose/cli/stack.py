@@ -15,7 +15,7 @@ import msgspec
 from compose.stack.cache import user_folder
 from compose.stack.errors import StackError
 from compose.stack.folder import StackFolder
-from compose.stack.go_recipe import PEERS
+from compose.stack.peers import PEERS
 from compose.stack.stack import ALL, down, obtain_programs, status, up
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def examples(*commands: str) -> str:
     )
 )
 def stack() -> None:
-    """Run Apache Kafka, Mosquitto, InfluxDB and Alertmanager on this machine.
+    """Run Apache Kafka, Mosquitto, InfluxDB, Alertmanager and Prometheus on this machine.
 
     All listen on loopback, on free ports, with generated credentials. A server is taken from the environment
-    (TIDEGATE_KAFKA_BOOTSTRAP, TIDEGATE_MQTT_URL, TIDEGATE_INFLUXDB_URL, TIDEGATE_ALERTMANAGER_URL), from PATH, from the
-    user's cache, from the system's packages, or built, in this order.
+    (TIDEGATE_KAFKA_BOOTSTRAP, TIDEGATE_MQTT_URL, TIDEGATE_INFLUXDB_URL, TIDEGATE_ALERTMANAGER_URL,
+    TIDEGATE_PROMETHEUS_URL), from PATH, from the user's cache, from the system's packages, or built, in this order.
     """
     # As an exception it passes through the blocks that end compilers and downloads.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
@@ -131,7 +131,7 @@ def down_command(folder: Path, names: tuple[str, ...], *, as_json: bool) -> None
     "names",
     type=click.Choice((*ALL, *PEERS)),
     multiple=True,
-    help=f"This program alone; may be repeated. [default: all but {' and '.join(PEERS)}]",
+    help=f"This program alone; may be repeated. [default: all but {', '.join(PEERS)}]",
 )
 @json_option
 @told_plainly
@@ -139,7 +139,8 @@ def obtain_command(names: tuple[str, ...], *, as_json: bool) -> None:
     """Fetch or build the servers' programs without starting any.
 
     InfluxDB is compiled when no binary is there, which takes some minutes; the result is kept in the user's cache.
-    Telegraf (a peer to measure against) and toxiproxy (faults of a network) are obtained only when they are named.
+    Telegraf (a peer to measure against), toxiproxy (faults of a network) and what a Kubernetes API server for tests is made
+    of (kube-apiserver, etcd, crds: compiled, some minutes, too) are obtained only when they are named.
     """
     programs = obtain_programs(names or ALL, say)
     if as_json:

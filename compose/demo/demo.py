@@ -77,7 +77,7 @@ async def _play(settings: DemoSettings, folder: Path, servers: Endpoints | None,
             TENANT, SITES, PER_SITE, script, folder=folder, servers=servers, clock=clock, screen=screen, around=around
         )
         if settings.keep:
-            screen.end(f"The page: {theatre.page()}", "bold")
+            _show_the_way(theatre, screen)
         stage = Stage(theatre.look, clock)
         theatre.seconds = stage.seconds
         story = Story(script, theatre, stage, screen, clock)
@@ -94,9 +94,16 @@ async def _play(settings: DemoSettings, folder: Path, servers: Endpoints | None,
             screen.end(f"The loop did not close: {summary.missing or 'the books do not balance'}.", "bold red")
         if settings.keep:
             theatre.fleet.start()
-            screen.end(f"The page: {theatre.page()}   (Ctrl-C ends it)", "bold")
+            _show_the_way(theatre, screen)
+            screen.end("Ctrl-C ends it.", "dim")
             await asyncio.Event().wait()
     return summary
+
+
+def _show_the_way(theatre: SystemTheatre, screen: Screen) -> None:
+    address, token = theatre.page()
+    screen.end(f"The page:  {address}", "bold")
+    screen.end(f"Its token: {token}   (paste it into the page)", "bold")
 
 
 def _count_up(summary: Summary, story: Story) -> None:

@@ -50,7 +50,7 @@ class Screen:
 
     def end(self, text: str, style: str) -> None:
         """The last word."""
-        self._console.print(Text(text, style))
+        self._console.print(Text(text, style), soft_wrap=True)  # an address has to stay in one piece
 
 
 def _sites(seen: Observation) -> Table:

@@ -118,8 +118,9 @@ class Story:
 
     async def _the_alert_reaches_on_call(self) -> None:
         stage = self._stage
-        seen = await stage.until("an anomaly alert fires", lambda seen: bool(seen.firing("MetricAnomaly")), within_s=60)
-        first = seen.firing("MetricAnomaly")[0]
+        await stage.until("an anomaly alert fires", lambda seen: bool(seen.firing("MetricAnomaly")), within_s=60)
+        seen = await stage.until("it becomes an incident", lambda seen: bool(seen.firing("Incident")), within_s=30)
+        first = seen.firing("Incident")[0]
         self._say(f"alert: {first['annotations'].get('summary', first['name'])}", "bold red")
         await stage.until("the alert reaches the on-call webhook", lambda seen: first["fingerprint"] in seen.fired, 20)
         self._say("the on-call webhook has it, signed")
@@ -199,7 +200,7 @@ class Story:
             known = {name: gate[name] for name in Gate.__struct_fields__ if name in gate}
             self.gate = Gate(**(known | {"rollout": ROLLOUT, "decided_after_s": decided}))
         self.alerts = Alerts(
-            fired=sum(alert["starts_at"] > 0 for alert in seen.alerts),
+            fired=sum(alert["starts_at"] > 0 and alert["told"] for alert in seen.alerts),
             delivered=len(seen.fired),
             resolved=len(seen.resolved),
         )
@@ -215,8 +216,9 @@ def _dark(seen: Observation) -> bool:
 
 
 def _all_delivered(seen: Observation) -> bool:
-    fired = {alert["fingerprint"] for alert in seen.alerts if alert["starts_at"] > 0}
-    ended = {alert["fingerprint"] for alert in seen.alerts if alert["starts_at"] > 0 and alert["state"] == "resolved"}
+    told = [alert for alert in seen.alerts if alert["starts_at"] > 0 and alert["told"]]
+    fired = {alert["fingerprint"] for alert in told}
+    ended = {alert["fingerprint"] for alert in told if alert["state"] == "resolved"}
     return fired <= seen.fired and ended <= seen.resolved
 
 

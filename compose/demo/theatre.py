@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
-from analytics.alerts.config import AlertmanagerConfig, WebhookConfig
+from analytics.alerts.receiver_config import AlertmanagerConfig, WebhookConfig
 from compose.demo.client import ApiClient
 from compose.demo.inbox import OnCallInbox
 from compose.demo.observation import Account, Observation
@@ -86,9 +86,9 @@ class SystemTheatre:
         theatre._token = credentials.token
         return theatre
 
-    def page(self) -> str:
-        """The page's address with the token in its fragment, which no server ever sees."""
-        return f"{self._system.api_address}/#token={self._token}"
+    def page(self) -> tuple[str, str]:
+        """The page's address, and the token for its form: no address holds a token."""
+        return f"{self._system.api_address}/", self._token
 
     async def look(self) -> Observation:
         """What is to be seen now, also on the screen."""

@@ -22,3 +22,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     about: str
     found: str
     remedy: str = ""
+
+
+def good(about: str, found: str) -> Finding:
+    """Nothing to do."""
+    return Finding(level=Level.GOOD, about=about, found=found)
+
+
+def warning(about: str, found: str, remedy: str) -> Finding:
+    """It runs all the same."""
+    return Finding(level=Level.WARNING, about=about, found=found, remedy=remedy)
+
+
+def bad(about: str, found: str, remedy: str) -> Finding:
+    """It does not run like this."""
+    return Finding(level=Level.BAD, about=about, found=found, remedy=remedy)

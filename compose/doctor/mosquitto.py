@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compose.doctor.finding import Finding, Level
+from compose.doctor.finding import good, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from compose.doctor.finding import Finding
 
 ABOUT = "broker"
 DEFAULT_AUTOSAVE_S = 1800
@@ -29,12 +31,14 @@ def findings(settings: dict[str, str]) -> Iterator[Finding]:
     yield _autosave(settings)
     yield _queue(settings)
     if _number(settings, "max_queued_bytes", 0):
-        yield _warning(
+        yield warning(
+            ABOUT,
             f"max_queued_bytes {settings['max_queued_bytes']}: what waits beyond it is thrown away",
             "max_queued_bytes 0, with room on the disk",
         )
     if "persistent_client_expiration" in settings:
-        yield _warning(
+        yield warning(
+            ABOUT,
             f"persistent_client_expiration {settings['persistent_client_expiration']}: a gateway away for longer loses "
             "its session and all that waits in it",
             "leave it out, or choose longer than any outage",
@@ -43,8 +47,8 @@ def findings(settings: dict[str, str]) -> Iterator[Finding]:
 
 def _persistence(settings: dict[str, str]) -> Finding:
     if settings.get("persistence", "false").lower() == "true":
-        return _good("persistence true: what waits survives a restart")
-    return _warning("persistence is off: a restart of the broker loses all that waits", "persistence true")
+        return good(ABOUT, "persistence true: what waits survives a restart")
+    return warning(ABOUT, "persistence is off: a restart of the broker loses all that waits", "persistence true")
 
 
 def _autosave(settings: dict[str, str]) -> Finding:
@@ -52,28 +56,20 @@ def _autosave(settings: dict[str, str]) -> Finding:
     by_change = settings.get("autosave_on_changes", "false").lower() == "true"
     unit = "changes" if by_change else "seconds"
     if 0 < interval <= (1 if by_change else LONGEST_AUTOSAVE_S):
-        return _good(f"autosave_interval {interval} {unit}")
+        return good(ABOUT, f"autosave_interval {interval} {unit}")
     lost = "everything since its start" if interval == 0 else f"up to the last {interval} {unit}"
     remedy = "autosave_on_changes true and autosave_interval 1, or the gateway's own listener, which commits first"
-    return _warning(f"autosave_interval {interval}: a crash of the broker loses {lost}", remedy)
+    return warning(ABOUT, f"autosave_interval {interval}: a crash of the broker loses {lost}", remedy)
 
 
 def _queue(settings: dict[str, str]) -> Finding:
     queue = _number(settings, "max_queued_messages", DEFAULT_QUEUE)
     if queue == 0 or queue >= LEAST_QUEUE:
-        return _good(f"max_queued_messages {queue or 'unlimited'}")
+        return good(ABOUT, f"max_queued_messages {queue or 'unlimited'}")
     found = f"max_queued_messages {queue}: while the gateway is away, what comes after that many is thrown away"
-    return _warning(found, "max_queued_messages 0")
+    return warning(ABOUT, found, "max_queued_messages 0")
 
 
 def _number(settings: dict[str, str], name: str, default: int) -> int:
     value = settings.get(name, "")
     return int(value) if value.isdigit() else default
-
-
-def _good(found: str) -> Finding:
-    return Finding(level=Level.GOOD, about=ABOUT, found=found)
-
-
-def _warning(found: str, remedy: str) -> Finding:
-    return Finding(level=Level.WARNING, about=ABOUT, found=found, remedy=remedy)

@@ -10,6 +10,7 @@ import msgspec
 from analytics.alerts.config import AlertsConfig
 from analytics.config import AnalyticsConfig
 from analytics.detect.config import DetectConfig
+from analytics.incidents.config import IncidentsConfig
 from analytics.rollouts.config import GateConfig
 from dashboards.api.config import ApiConfig, Scope, TokenConfig
 from edge_aggregator.config import EdgeConfig
@@ -20,7 +21,7 @@ from ingest.runtime.secrets import write_secret
 from ingest.runtime.store.config import StoreConfig
 
 if TYPE_CHECKING:
-    from analytics.alerts.config import AlertmanagerConfig, WebhookConfig
+    from analytics.alerts.receiver_config import AlertmanagerConfig, WebhookConfig
     from compose.embedded.credentials import Credentials
     from compose.stack.endpoints import Endpoints, MqttEndpoint
 
@@ -74,7 +75,7 @@ def listening(edge: EdgeConfig) -> EdgeConfig:
 
 def subscribed(edge: EdgeConfig, broker: MqttEndpoint, places: Places) -> EdgeConfig:
     """The gateway with a subscription at a broker."""
-    topics = [f"{MQTT_ROOT}/{edge.site}/+/{channel}" for channel in ("telemetry", "state", "ack")]
+    topics = [f"{MQTT_ROOT}/{edge.site}/+/{channel}" for channel in ("telemetry", "state", "ack", "clock")]
     config = BrokerConfig(
         host=broker.host,
         port=broker.port,
@@ -126,9 +127,14 @@ def analytics_config(
     return AnalyticsConfig(
         data_dir=str(places.of("analytics")),
         detect=DetectConfig(continues_s=5.0),
+        incidents=IncidentsConfig(settle_s=0.5, update_s=10.0, resolve_after_s=5.0),
         alerts=AlertsConfig(webhooks=webhooks, alertmanagers=alertmanagers, site_dark_s=spans.site_dark_s),
         gate=GateConfig(
-            signing_key_file=str(credentials.centre_key), settle_s=0.5, verdict_s=1.0, rollback_settle_s=8.0
+            signing_key_file=str(credentials.centre_key),
+            settle_s=0.5,
+            verdict_s=1.0,
+            rollback_settle_s=8.0,
+            recovery_s=5.0,
         ),
     )
 

@@ -35,7 +35,7 @@ from ingest.runtime.telemetry import Telemetry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analytics.alerts.config import AlertmanagerConfig, WebhookConfig
+    from analytics.alerts.receiver_config import AlertmanagerConfig, WebhookConfig
     from compose.embedded.credentials import Credentials
     from compose.stack.endpoints import Endpoints
     from edge_aggregator.service import EdgeService
@@ -164,5 +164,6 @@ class System:
             log=self.log,
             health=self.health,
             telemetry=self.telemetry,
+            store=self.store,
         )
         return [door, *analytics, self._api]

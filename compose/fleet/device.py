@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import msgspec
 
-from compose.fleet.agent import Decision, load_state, save_state
+from compose.fleet.boot import SLOTS, BootLoader
 from compose.fleet.link import BrokerAddress, DeviceLink
 from compose.fleet.model import DeviceModel, Happening, Power
+from ingest.contract.reasons import CommandRefusal
 from ingest.contract.topics import device_topic
 
 if TYPE_CHECKING:
     import random
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from compose.fleet.agent import Agent
+    from compose.fleet.agent import Agent, Decision
+    from compose.fleet.flash import Flash
+    from compose.fleet.release import Registry
+    from compose.fleet.timekeeper import Timekeeper
     from ingest.runtime.clock import Clock
 
+P = ParamSpec("P")
 SETTLE_S = 5.0
 
 
 class Device:
-    """One simulated device. `sent` counts the samples handed to MQTT, every repetition included.
+    """One simulated device. With a `timekeeper` it has no clock of its own. `sent` counts the samples handed to MQTT, every repetition included.
 
     `repeat_share` of its messages are sent twice and `garbage_share` carry a text for a number: real devices do that.
     """
@@ -35,9 +40,11 @@ class Device:
         name: str,
         model: DeviceModel,
         agent: Agent,
+        registry: Registry,
+        flash: Flash,
         address: BrokerAddress,
-        folder: Path,
         clock: Clock,
+        timekeeper: Timekeeper | None = None,
         random: random.Random,
         interval_s: float = 1.0,
         repeat_share: float = 0.0,
@@ -46,8 +53,11 @@ class Device:
         self.site, self.name, self.model, self.sent = site, name, model, 0
         self._agent, self._clock, self._random, self._interval_s = agent, clock, random, interval_s
         self._repeat_share, self._garbage_share = repeat_share, garbage_share
-        self._state_path = folder / f"{site}.{name}.json"
-        self._agent.state = load_state(self._state_path)
+        self._registry, self._flash, self._loader = registry, flash, BootLoader(flash)
+        if not any(flash.read(slot) for slot in SLOTS):  # as it leaves the factory
+            flash.write(SLOTS[0], registry.fetch(model.firmware))
+        self._timekeeper = timekeeper
+        self._untimely = b""
         self._inbox: asyncio.Queue[bytes] = asyncio.Queue(100)
         self._loop = asyncio.get_running_loop()
         self._link = DeviceLink(address, name, self._topic("command"), self._take)
@@ -60,7 +70,10 @@ class Device:
     async def run(self) -> None:
         """Live until stopped or bricked; may be run again."""
         self._stopping.clear()
-        await self._connect()
+        if not self._agent.firmware:
+            await self._start()
+        elif self.model.power is Power.RUNNING:
+            await self._connect()
         following = self._clock.monotonic() + self._random.random() * self._interval_s
         while not self._stopping.is_set():
             happening = self.model.step(self._clock.monotonic())
@@ -68,8 +81,8 @@ class Device:
                 await self._happened(happening)
             if self.model.power is Power.BRICKED:
                 return
-            await self._commands()
-            if self.model.power is Power.RUNNING and self._clock.monotonic() >= following:
+            await self._work()
+            if self.model.works and self._clock.monotonic() >= following:
                 self._report()
                 following += self._interval_s
             await self._clock.sleep(0.05)
@@ -83,17 +96,55 @@ class Device:
         if not self._inbox.full():  # a command that finds no room is sent again by the gateway
             self._inbox.put_nowait(payload)
 
-    async def _commands(self) -> None:
+    async def _work(self) -> None:
         while not self._inbox.empty() and self.model.power is Power.RUNNING:
-            decision = self._agent.receive(self._inbox.get_nowait(), self.model.firmware, self._clock.now_ms())
-            await asyncio.to_thread(save_state, self._agent.state, self._state_path)
-            self._answer(decision)
-            if decision.install:
-                await self._happened(self.model.install(decision.install, self._clock.monotonic()))
+            await self._receive(self._inbox.get_nowait())
+        self._ask_for_time()
+        if self._agent.to_install and self.model.power is Power.RUNNING:
+            await self._follow(self._agent.install, self._now_ms())
+        if self._agent.on_trial and self.model.power is Power.RUNNING:
+            await self._follow(self._agent.check, self._complaint(), self.model.running_s(self._clock.monotonic()))
+            self._work_if_kept()
+
+    def _work_if_kept(self) -> None:
+        if self.model.power is Power.RUNNING and not self._agent.on_trial:
+            self.model.work(self._clock.monotonic())
+
+    async def _receive(self, envelope: bytes) -> None:
+        keeper = self._timekeeper
+        if keeper is not None and keeper.is_answer(envelope):
+            if keeper.take(envelope, self._clock.monotonic(), self._agent.state.issued) and self._untimely:
+                envelope, self._untimely = self._untimely, b""
+                self._queue(envelope)
+            return
+        decision = await self._follow(self._agent.receive, envelope, self._now_ms())
+        if any(ack.reason == CommandRefusal.CLOCK_UNSET for ack in decision.acks):
+            self._untimely = envelope  # looked at again as soon as the time is known
+
+    def _now_ms(self) -> int:
+        return self._timekeeper.now_ms(self._clock.monotonic()) if self._timekeeper else self._clock.now_ms()
+
+    def _ask_for_time(self) -> None:
+        request = self._timekeeper.request(self._clock.monotonic()) if self._timekeeper else None
+        if request and self.model.power is Power.RUNNING:
+            self._link.publish(self._topic("clock"), request)
+
+    async def _follow(self, call: Callable[P, Decision], *args: P.args, **kwargs: P.kwargs) -> Decision:
+        # The agent writes to its flash: not on the loop that all devices share.
+        decision = await asyncio.to_thread(call, *args, **kwargs)
+        for ack in decision.acks:
+            self._link.publish(self._topic("ack"), msgspec.json.encode(ack))
+        if decision.restart:
+            await self._happened(self.model.go_down(self._clock.monotonic()))
+        return decision
+
+    def _complaint(self) -> str | None:
+        # An image that cannot reach its gateway is no good to anybody.
+        return self._registry[self.model.firmware].complaint if self._link.connected() else None
 
     async def _happened(self, happening: Happening) -> None:
-        if happening is Happening.BOOTED:
-            await self._connect()
+        if happening is Happening.STARTS:
+            await self._start()
             return
         await self._settle()
         if happening is Happening.BRICKED:
@@ -103,13 +154,24 @@ class Device:
         else:
             await asyncio.to_thread(self._link.close)
 
+    async def _start(self) -> None:
+        if self._timekeeper:
+            self._timekeeper.started()
+        slot = await asyncio.to_thread(self._loader.choose)
+        release = self._registry.release_of(await asyncio.to_thread(self._flash.read, slot))
+        if release is None or not release.starts:
+            self.model.hung(self._clock.monotonic())
+            return
+        if self._agent.firmware or release.version != self.model.firmware:  # else it has been running for long
+            self.model.came_up(release.version, self._clock.monotonic())
+        await self._connect()
+        await self._follow(self._agent.started, slot, release.version)
+        self._work_if_kept()
+
     async def _connect(self) -> None:
         self._link.will(self._topic("state"), self._state("lost"))
         await asyncio.to_thread(self._link.connect)
         self._link.publish(self._topic("state"), self._state("online"), retain=True)
-        decision = self._agent.booted(self.model.firmware)
-        await asyncio.to_thread(save_state, self._agent.state, self._state_path)
-        self._answer(decision)
 
     async def _settle(self) -> None:
         # What has left the sensors waits in flash until it is acknowledged: a reboot loses none of it.
@@ -125,10 +187,6 @@ class Device:
         for _ in range(2 if self._random.random() < self._repeat_share else 1):
             self._link.publish(self._topic("telemetry"), payload)
             self.sent += len(metrics)
-
-    def _answer(self, decision: Decision) -> None:
-        for ack in decision.acks:
-            self._link.publish(self._topic("ack"), msgspec.json.encode(ack))
 
     def _state(self, state: str) -> bytes:
         model = self.model

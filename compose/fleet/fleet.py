@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from compose.fleet.agent import Agent
+from compose.fleet.agent import Address, Agent
 from compose.fleet.device import Device
+from compose.fleet.flash import FolderFlash
 from compose.fleet.link import BrokerAddress
 from compose.fleet.machine import Machine
 from compose.fleet.model import DeviceModel, Power
@@ -102,13 +103,15 @@ def _device(
         random=chance,
         now=clock.monotonic() - chance.uniform(3600, 86_400),
     )
+    flash = FolderFlash(folder, f"{site}.{name}")
     return Device(
         site=site,
         name=name,
         model=model,
-        agent=Agent(tenant=plan.tenant, site=site, device=name, keys=keys, registry=registry),
+        agent=Agent(Address(plan.tenant, site, name), keys, registry, flash),
+        registry=registry,
+        flash=flash,
         address=plan.sites[site],
-        folder=folder,
         clock=clock,
         random=chance,
         interval_s=plan.interval_s,

@@ -9,17 +9,21 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge_aggregator.receive.config import TlsConfig
+from edge_aggregator.receive.mqtt.tls import client_context
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where devices connect; without a username they do so anonymously."""
+    """Where devices connect; without a username they do so anonymously, or as their certificate says."""
 
     host: str
     port: int
     username: str = ""
     password: str = ""
+    tls: TlsConfig | None = None
 
 
 class Message(NamedTuple):
@@ -76,6 +80,10 @@ class DeviceLink:
             else:
                 self._unacknowledged[message.mid] = Message(topic, payload, retain)
 
+    def connected(self) -> bool:
+        """Whether the gateway has been reached since `connect`."""
+        return self._connected.is_set()
+
     def unacknowledged(self) -> int:
         """Messages that wait for their PUBACK."""
         with self._lock:
@@ -104,6 +112,8 @@ class DeviceLink:
         client.reconnect_delay_set(1, 5)
         if self._address.username:
             client.username_pw_set(self._address.username, self._address.password)
+        if self._address.tls:
+            client.tls_set_context(client_context(self._address.tls))
         if self._will:
             client.will_set(*self._will, qos=1, retain=True)
         client.on_connect, client.on_publish = self._on_connect, self._on_publish

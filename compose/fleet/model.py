@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 REBOOT_S = 2.0
 INSTALL_S = 1.5
+WATCHDOG_S = 2.0
 OUT_OF_MEMORY_PERCENT = 95.0
 DAY_S = 86_400.0
 
@@ -29,9 +30,9 @@ class Happening(StrEnum):
     """What a step brought about."""
 
     CRASHED = "crashed"
-    WENT_DOWN_TO_INSTALL = "went_down_to_install"
+    WENT_DOWN = "went_down"
     BRICKED = "bricked"
-    BOOTED = "booted"
+    STARTS = "starts"  # power is back: the boot loader has the word, then `came_up` or `hung`
 
 
 class DeviceModel:
@@ -45,7 +46,7 @@ class DeviceModel:
         self.boots = 0
         self._registry, self._random = registry, random
         self._booted_at, self._up_again_at = now, 0.0
-        self._installing = ""
+        self._working_since: float | None = now
         self._memory_base = random.uniform(30, 45)
         self._temperature_base = random.uniform(35, 50)
         self._cpu_base = random.uniform(10, 30)
@@ -54,16 +55,39 @@ class DeviceModel:
     def step(self, now: float) -> Happening | None:
         """Let time pass until `now`; what happened, if anything."""
         if self.power is Power.DOWN and now >= self._up_again_at:
-            return self._boot(now)
+            return Happening.STARTS
         if self.power is Power.RUNNING and self._memory(now) >= OUT_OF_MEMORY_PERCENT:
             return self._crash(now)
         return None
 
-    def install(self, version: str, now: float) -> Happening:
-        """Write the image and go down to boot it."""
-        self._installing = version
+    def go_down(self, now: float) -> Happening:
+        """Restart, into whatever the boot loader chooses."""
         self.power, self._up_again_at = Power.DOWN, now + INSTALL_S
-        return Happening.WENT_DOWN_TO_INSTALL
+        return Happening.WENT_DOWN
+
+    def came_up(self, firmware: str, now: float) -> None:
+        """An image runs."""
+        self.firmware, self.power, self._booted_at = firmware, Power.RUNNING, now
+        self._working_since = None
+        self.boots += 1
+        self._boot_id()
+
+    def work(self, now: float) -> None:
+        """Do what the device is for: only then a release's faults show. On trial it does nothing but its health check."""
+        self._working_since = now
+
+    @property
+    def works(self) -> bool:
+        """Whether there is something to measure."""
+        return self.power is Power.RUNNING and self._working_since is not None
+
+    def hung(self, now: float) -> None:
+        """The image does nothing: the watchdog resets the device."""
+        self.power, self._up_again_at = Power.DOWN, now + WATCHDOG_S
+
+    def running_s(self, now: float) -> float:
+        """Seconds since the image came up."""
+        return now - self._booted_at
 
     def metrics(self, now: float) -> dict[str, float]:
         """What the device measures at `now`."""
@@ -74,12 +98,12 @@ class DeviceModel:
             "memory_percent": round(min(100.0, self._memory(now) + noise(0, 0.3)), 2),
             "temperature_c": round(self._temperature_base + 3 * swing + noise(0, 0.2), 2),
             "latency_ms": round(math.exp(noise(3.0, 0.15)), 2),
-            "uptime_s": round(now - self._booted_at, 1),
+            "uptime_s": round(self.running_s(now), 1),
         }
 
     def _memory(self, now: float) -> float:
         leak = self._registry[self.firmware].leak_percent_per_s.get(self.hardware, 0.0)
-        return self._memory_base + leak * (now - self._booted_at)
+        return self._memory_base + (0.0 if self._working_since is None else leak * (now - self._working_since))
 
     def _crash(self, now: float) -> Happening:
         if self._random.random() < self._registry[self.firmware].brick_share:
@@ -87,13 +111,6 @@ class DeviceModel:
             return Happening.BRICKED
         self.power, self._up_again_at = Power.DOWN, now + REBOOT_S
         return Happening.CRASHED
-
-    def _boot(self, now: float) -> Happening:
-        self.firmware, self._installing = self._installing or self.firmware, ""
-        self.power, self._booted_at = Power.RUNNING, now
-        self.boots += 1
-        self._boot_id()
-        return Happening.BOOTED
 
     def _boot_id(self) -> None:
         self.boot = f"{self._random.getrandbits(64):016x}"

@@ -15,16 +15,23 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     """A firmware image and its faults.
 
     `leak_percent_per_s`: memory lost per second, by hardware; `brick_share`: the probability that a reboot out of a leak
-    is the last one.
+    is the last one; `starts` False: a device hangs in it until its watchdog bites; `complaint`: what its own health check
+    says.
     """
 
     version: str
     leak_percent_per_s: dict[str, float] = {}
     brick_share: float = 0.0
+    starts: bool = True
+    complaint: str = ""
+
+    def image(self) -> bytes:
+        """What is written to a slot."""
+        return f"image {self.version}".encode()
 
     def digest(self) -> str:
         """The image's digest, as a registry would name it."""
-        return "sha256:" + hashlib.sha256(f"image {self.version}".encode()).hexdigest()
+        return digest_of(self.image())
 
 
 class Registry:
@@ -36,7 +43,16 @@ class Registry:
     def __getitem__(self, version: str) -> Release:
         return self._releases[version]
 
-    def has(self, version: str, digest: str) -> bool:
-        """Whether there is such an image with that digest."""
+    def fetch(self, version: str) -> bytes:
+        """An image as it is downloaded; nothing when there is none of that version."""
         release = self._releases.get(version)
-        return release is not None and release.digest() == digest
+        return release.image() if release else b""
+
+    def release_of(self, image: bytes) -> Release | None:
+        """What a slot's content is; None for what is no whole image."""
+        return next((release for release in self._releases.values() if release.image() == image), None)
+
+
+def digest_of(image: bytes) -> str:
+    """`sha256:` and the hexadecimal digits."""
+    return "sha256:" + hashlib.sha256(image).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,10 +11,14 @@ import numpy as np
 from analytics.rollouts.gate import new_gate
 from analytics.rollouts.recording import JudgePlan, judge_columns
 from compose.bench.gate.world import HOUR_MS, World, evidence, tell
-from ingest.contract.events import Guard, GuardKind
+from compose.planning.harms import HARMS, Harm, is_simulated
+from compose.planning.staged import Staging, staged_evidence
+from ingest.contract.events import GuardKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from analytics.rollouts.columns import EvidenceColumns
 
 HOURS = (1.0, 3.0, 6.0, 12.0, 24.0, 48.0, 72.0)
 """When the table tells how much has been found."""
@@ -23,27 +27,6 @@ COHORTS = (25, 50, 100, 200, 500, 1000, 2000)
 STAGES = (0.02, 0.1, 0.5)
 """Shares of the fleet for a proposal's stages; the last keeps the other half as control."""
 EVERY_MS = 300_000
-
-
-class Harm(NamedTuple):
-    """One way in which a release may be bad, and how to simulate it."""
-
-    name: str
-    kind: GuardKind
-    change: dict[str, Any]
-
-
-HARMS = (
-    Harm("crash rate x1.5", GuardKind.CRASH, {"crash_ratio": 1.5}),
-    Harm("crash rate x2", GuardKind.CRASH, {"crash_ratio": 2.0}),
-    Harm("crash rate x5", GuardKind.CRASH, {"crash_ratio": 5.0}),
-    Harm("1 % bricked", GuardKind.SILENCE, {"bricked": 0.01}),
-    Harm("2 % bricked", GuardKind.SILENCE, {"bricked": 0.02}),
-    Harm("5 % bricked", GuardKind.SILENCE, {"bricked": 0.05}),
-    Harm("soaked value +5 %", GuardKind.SOAK, {"latency": 1.05}),
-    Harm("soaked value +10 %", GuardKind.SOAK, {"latency": 1.1}),
-    Harm("soaked value +25 %", GuardKind.SOAK, {"latency": 1.25}),
-)
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +53,17 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     soak_hours: float | None
 
 
+class PlanStage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage of the plan itself: how many canaries there are then, and hours from the first draw to its own.
+
+    `found_before` is how surely the wanted harm has been found by then.
+    """
+
+    canaries: int
+    begins_hours: float
+    found_before: float
+
+
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `rollout power`."""
 
@@ -81,13 +75,15 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     probability: float
     least_canaries: int | None
     stages: list[Stage]
+    plan_stages: list[PlanStage]
     not_simulated: list[str]
 
 
 class Question(NamedTuple):
     """What is asked: this plan on this world, `runs` simulated rollouts each.
 
-    And how many devices, of a fleet of `fleet`, it takes to find the harm `wanted` with this probability.
+    And how many devices, of a fleet of `fleet`, it takes to find the harm `wanted` with this probability. `staging` is what the plan
+    says of stages, if it does; `others` are its parts that nobody here simulates.
     """
 
     plan: JudgePlan
@@ -96,55 +92,63 @@ class Question(NamedTuple):
     wanted: Harm
     probability: float
     fleet: int
+    staging: Staging | None = None
+    others: Sequence[str] = ()
 
 
 def forecast(asked: Question) -> Forecast:
     """Simulate every harm that the plan has a guard for; propose cohorts for the wanted one."""
-    plan, world, runs = asked.plan, asked.world, asked.runs
+    plan = asked.plan
     kinds = {guard.kind for guard in plan.guards}
-    rows = [_found(plan, world, Harm("none", GuardKind.CRASH, {}), runs)]
-    rows += [_found(plan, world, harm, runs) for harm in HARMS if harm.kind in kinds]
+    asked = asked._replace(world=_watched(asked.world, kinds))
+    rows = [_found(asked, Harm("none", GuardKind.CRASH, {}))]
+    rows += [_found(asked, harm) for harm in HARMS if harm.kind in kinds]
     tried = list(_tried(asked))
+    unseen = [guard.name for guard in plan.guards if not is_simulated(guard, plan.guards)]
     return Forecast(
-        runs=runs,
-        canaries=world.canaries,
-        controls=world.controls,
+        runs=asked.runs,
+        canaries=asked.world.canaries,
+        controls=asked.world.controls,
         rows=rows,
         wanted=asked.wanted.name,
         probability=asked.probability,
         least_canaries=next((stage.canaries for stage in tried if stage.soak_hours is not None), None),
         stages=list(_stages(asked)),
-        not_simulated=[guard.name for guard in plan.guards if not _is_simulated(guard, plan.guards)],
+        plan_stages=list(_plan_stages(asked)),
+        not_simulated=[*unseen, *asked.others],
     )
 
 
-def harm_named(name: str, guards: Sequence[Guard]) -> Harm:
-    """The harm of that name. Raises ValueError that names those that the guards can see."""
-    kinds = {guard.kind for guard in guards}
-    seen = [harm for harm in HARMS if harm.kind in kinds]
-    for harm in seen:
-        if harm.name == name:
-            return harm
-    raise ValueError(f"found {name!r}, expected one of {', '.join(repr(harm.name) for harm in seen)}")
-
-
-def outcomes(plan: JudgePlan, world: World, harm: Harm, runs: int) -> tuple[np.ndarray, np.ndarray]:
+def outcomes(asked: Question, harm: Harm) -> tuple[np.ndarray, np.ndarray]:
     """Hours until `fail` and until `pass` of each run, shape (runs,), infinity for never; the seeds are the harm's name's."""
-    world = world._replace(**harm.change)
-    guards = [guard for guard in plan.guards if _is_simulated(guard, plan.guards)]
+    world = asked.world._replace(**harm.change)
+    guards = [guard for guard in asked.plan.guards if is_simulated(guard, asked.plan.guards)]
     times = []
-    for number in range(runs):
+    for number in range(asked.runs):
         chance = np.random.default_rng([zlib.crc32(harm.name.encode()), number])
-        story = tell(world, chance)
-        found = judge_columns(new_gate(guards, plan.alpha), evidence(world, story, chance), every_ms=EVERY_MS)
+        rows = _rows(world, asked.staging, chance)
+        found = judge_columns(new_gate(guards, asked.plan.alpha), rows, every_ms=EVERY_MS)
         times.append([np.inf if at is None else at / HOUR_MS for at in (found.first_fail, found.first_pass)])
     failed, passed = np.array(times).T
     return failed, passed
 
 
-def _found(plan: JudgePlan, world: World, harm: Harm, runs: int) -> Found:
-    failed, passed = outcomes(plan, world, harm, runs)
-    hours = [hour for hour in HOURS if hour <= world.hours]
+def _rows(world: World, staging: Staging | None, chance: np.random.Generator) -> EvidenceColumns:
+    if staging is not None:
+        return staged_evidence(world, staging, chance)
+    story = tell(world, chance)
+    return evidence(world, story, chance)
+
+
+def _watched(world: World, kinds: set[GuardKind]) -> World:
+    # What no guard watches would only take time.
+    alarms = world.alarm_rate if GuardKind.ALARM in kinds else 0.0
+    return world._replace(alarm_rate=alarms, updates=GuardKind.UPDATE in kinds)
+
+
+def _found(asked: Question, harm: Harm) -> Found:
+    failed, passed = outcomes(asked, harm)
+    hours = [hour for hour in HOURS if hour <= asked.world.hours]
     hit = failed[np.isfinite(failed)]
     return Found(
         harm=harm.name,
@@ -174,13 +178,17 @@ def _stages(asked: Question) -> Iterator[Stage]:
 
 def _stage(asked: Question, canaries: int, controls: int) -> Stage:
     world = asked.world._replace(canaries=canaries, controls=controls)
-    failed, _ = outcomes(asked.plan, world, asked.wanted, asked.runs)
+    failed, _ = outcomes(asked._replace(world=world, staging=None), asked.wanted)
     place = min(asked.runs, max(1, int(np.ceil(asked.probability * asked.runs)))) - 1
     needed = float(np.sort(failed)[place])
     return Stage(canaries=canaries, controls=controls, soak_hours=round(needed, 1) if np.isfinite(needed) else None)
 
 
-def _is_simulated(guard: Guard, guards: Sequence[Guard]) -> bool:
-    # The simulated fleet has neither alarms nor updates, and one soaked value; a second one would only repeat it.
-    soaks = [other for other in guards if other.kind is GuardKind.SOAK]
-    return guard.kind in (GuardKind.CRASH, GuardKind.SILENCE) or guard in soaks[:1]
+def _plan_stages(asked: Question) -> Iterator[PlanStage]:
+    if asked.staging is None:
+        return
+    failed, _ = outcomes(asked, asked.wanted)
+    most = 1.0 - asked.staging.hold_out
+    for share, begins in zip(asked.staging.shares, asked.staging.begins, strict=True):
+        before = round(float((failed <= begins).mean()), 4)
+        yield PlanStage(canaries=round(min(share, most) * asked.fleet), begins_hours=begins, found_before=before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from compose.processes.config import ApiProcess, EdgeProcess, IngestProcess, Process
+from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess, Process
 from compose.processes.files import environment_problems
 from dashboards.api.config import ApiConfigError, check_config
 from ingest.contract.topics import is_name
@@ -35,6 +35,8 @@ def problems(config: Process) -> Iterator[str]:
     """Each contradiction with its path, what was found and what is expected."""
     yield from _log_problems(config.log)
     if isinstance(config, IngestProcess | ApiProcess):
+        yield from _store_problems(config.store)
+    if isinstance(config, AnalyticsProcess) and config.store is not None:
         yield from _store_problems(config.store)
     if isinstance(config, EdgeProcess):
         yield from _edge_problems(config)

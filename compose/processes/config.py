@@ -57,11 +57,12 @@ class IngestProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class AnalyticsProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`tidegate analytics run`."""
+    """`tidegate analytics run`; from `store`, when it is given, come the curves in notifications."""
 
     log: LogConfig
     gateways: list[GatewayConfig]
     analytics: AnalyticsConfig
+    store: StoreConfig | None = None
     observe: ObserveConfig = ObserveConfig(port=9463)
     tracing: TracingConfig = TracingConfig()
 

@@ -38,6 +38,13 @@ def _credentials(file: str) -> object:
     return read_credentials(file)
 
 
+def _rules(file: str) -> object:
+    from analytics.alerts.rules import BUILT_IN  # noqa: PLC0415 - only analytics has rules of one's own
+    from analytics.rules.file import load_rules  # noqa: PLC0415 - the same
+
+    return load_rules(Path(file), BUILT_IN)
+
+
 def _bytes(file: str) -> bytes:
     return Path(file).read_bytes()
 
@@ -47,15 +54,20 @@ _JOURNAL = _Content("base64 of 32 bytes", "(umask 077; openssl rand -base64 32 >
 _DEVICES = _Content("device:password lines", "", _credentials)
 _SECRET = _Content("a secret that only its owner may read", "", read_secret)
 _CERTIFICATES = _Content("certificates in PEM", "", _bytes)
+_RULES = _Content("rules as `tidegate alerts starter` prints them", "tidegate alerts starter > {file}", _rules)
 _CONTENTS = {
     "edge.key_file": _SIGNING,
     "signing_key_file": _SIGNING,
     "journal_key_file": _JOURNAL,
     "credentials_file": _DEVICES,
+    "rules_file": _RULES,
     "key_file": _SECRET,
     "password_file": _SECRET,
     "secret_file": _SECRET,
     "token_file": _SECRET,
+    "routing_key_file": _SECRET,
+    "api_key_file": _SECRET,
+    "urls_file": _SECRET,
     "tls_key": _SECRET,
     "tls_certificate": _CERTIFICATES,
     "cert_file": _CERTIFICATES,

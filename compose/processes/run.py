@@ -49,7 +49,7 @@ class Equipment:
 
     def store(self, config: StoreConfig) -> Store:
         """The store, closed with the process."""
-        from ingest.runtime.store.open import open_store  # noqa: PLC0415 - an edge or analytics process has no store
+        from ingest.runtime.store.open import open_store  # noqa: PLC0415 - an edge process has no store
 
         store = open_store(config)
         self._closing.push_async_callback(store.close)
@@ -139,6 +139,7 @@ async def run_analytics(config: AnalyticsProcess) -> None:
         log=log,
         health=has.health,
         telemetry=has.telemetry,
+        store=has.store(config.store) if config.store is not None else None,
     )
     alerts = config.analytics.alerts
     receivers = [*(webhook.name for webhook in alerts.webhooks), *(manager.name for manager in alerts.alertmanagers)]
@@ -153,7 +154,8 @@ async def run_analytics(config: AnalyticsProcess) -> None:
 
 async def run_api(config: ApiProcess) -> None:
     """The API and the page."""
-    from dashboards.api.service import build_api  # noqa: PLC0415 - the other processes do without it
+    from compose.processes.memory import collect_rarely  # noqa: PLC0415 - the other processes do without it
+    from dashboards.api.service import build_api  # noqa: PLC0415 - the same
 
     has = Equipment("api", config.tracing.otlp_endpoint)
     log, store = has.log(config.log), has.store(config.store)
@@ -165,6 +167,8 @@ async def run_api(config: ApiProcess) -> None:
         store=store,
         health=has.health,
         telemetry=has.telemetry,
+        # A look for garbage among all devices takes a quarter of a second: they are no garbage.
+        settled=collect_rarely,
     )
     await has.run(
         [has.topics(log), api],

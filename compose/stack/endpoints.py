@@ -53,13 +53,22 @@ class AlertmanagerEndpoint(msgspec.Struct, frozen=True):
     password: str = ""
 
 
+class PrometheusEndpoint(msgspec.Struct, frozen=True):
+    """A Prometheus; an empty username means that it asks for none."""
+
+    url: str
+    username: str = ""
+    password: str = ""
+
+
 class Endpoints(msgspec.Struct, frozen=True):
-    """All four; `status` tells which of them run."""
+    """All of them; `status` tells which of them run. A file from before Prometheus was among them has none."""
 
     kafka: KafkaEndpoint
     mqtt: MqttEndpoint
     influxdb: InfluxEndpoint
     alertmanager: AlertmanagerEndpoint
+    prometheus: PrometheusEndpoint | None = None
 
     @classmethod
     def load(cls, path: Path) -> Endpoints:

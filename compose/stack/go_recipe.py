@@ -113,6 +113,3 @@ TELEGRAF = GoRecipe(
         "serializers.json",
     ),
 )
-
-PEERS = {recipe.name: recipe for recipe in (TELEGRAF, TOXIPROXY)}
-"""What only measurements and fault tests ask for."""

@@ -46,7 +46,7 @@ log_dest stderr
 log_timestamp_format %Y-%m-%dT%H:%M:%S
 """
 
-DEVICE_WRITES = ("telemetry", "state", "ack")
+DEVICE_WRITES = ("telemetry", "state", "ack", "clock")
 DEVICE_READS = ("command",)
 SPARKPLUG_WRITES = ("NBIRTH/+", "NDATA/+", "NDEATH/+", "DBIRTH/+/+", "DDATA/+/+", "DDEATH/+/+")
 SPARKPLUG_READS = ("NCMD/+", "DCMD/+/+")

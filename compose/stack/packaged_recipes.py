@@ -1,4 +1,4 @@
-"""Programs that distributions package well enough: Mosquitto and Alertmanager."""
+"""Programs that distributions package well enough: Mosquitto, Alertmanager and Prometheus."""
 
 from __future__ import annotations
 
@@ -65,4 +65,15 @@ ALERTMANAGER = PackagedRecipe(
     accepts=((0, 24), (1,)),
     install="install Alertmanager 0.24 or newer (Debian package prometheus-alertmanager) or set TIDEGATE_ALERTMANAGER to "
     "its binary",
+)
+
+PROMETHEUS = PackagedRecipe(
+    name="prometheus",
+    variable="TIDEGATE_PROMETHEUS",
+    package="prometheus",
+    commands=("prometheus",),
+    ask="--version",
+    # From 3 on a range leaves out its left end, so that the same rules give other numbers in promtool's tests.
+    accepts=((2, 40), (3,)),
+    install="install Prometheus 2.40 or a newer 2.x (package prometheus in Debian) or set TIDEGATE_PROMETHEUS to its binary",
 )

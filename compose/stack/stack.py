@@ -1,4 +1,4 @@
-"""Kafka, Mosquitto, InfluxDB and Alertmanager as child processes on loopback: up, status, down."""
+"""Kafka, Mosquitto, InfluxDB, Alertmanager and Prometheus as child processes on loopback: up, status, down."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from compose.stack.alertmanager import Alertmanager
 from compose.stack.endpoints import Endpoints
 from compose.stack.errors import NotReady, StackError
 from compose.stack.folder import Plan, StackFolder
-from compose.stack.go_recipe import PEERS
 from compose.stack.influxdb import Influxdb
 from compose.stack.kafka import Kafka
 from compose.stack.launcher import start, wait_until_ready
 from compose.stack.mosquitto import Mosquitto
 from compose.stack.obtain import obtain
+from compose.stack.peers import PEERS
 from compose.stack.ports import free_port, is_free
 from compose.stack.process import end, find
+from compose.stack.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from compose.stack.server import Server
     from compose.stack.steps import Say
 
-SERVERS: dict[str, Server[Any]] = {kind.name: kind for kind in (Kafka(), Mosquitto(), Influxdb(), Alertmanager())}
+SERVERS: dict[str, Server[Any]] = {
+    kind.name: kind for kind in (Kafka(), Mosquitto(), Influxdb(), Alertmanager(), Prometheus())
+}
 ALL = tuple(SERVERS)
 
 
@@ -66,7 +69,7 @@ def obtain_programs(servers: Iterable[str] = ALL, say: Say = to_stderr) -> dict[
 def up(folder: Path, servers: Iterable[str] = ALL, say: Say = to_stderr) -> Endpoints:
     """Brings servers up and waits until each answers; what runs already is left alone. Raises StackError.
 
-    The endpoints name all four servers: of those not asked for, where they will be.
+    The endpoints name all servers: of those not asked for, where they will be.
     """
     names = known(servers)
     stack = StackFolder(folder).made()
@@ -134,7 +137,11 @@ def known(servers: Iterable[str]) -> list[str]:
 
 def _planned(stack: StackFolder) -> Plan:
     found = stack.plan()
-    return found or Plan(Endpoints(**{server.field: server.planned(free_port()) for server in SERVERS.values()}))
+    own: dict[str, Any] = {name: getattr(found.own, name) for name in Endpoints.__struct_fields__} if found else {}
+    for server in SERVERS.values():
+        if own.get(server.field) is None:  # a plan from before this server was among them does not name it
+            own[server.field] = server.planned(free_port())
+    return Plan(Endpoints(**own), found.foreign if found else ())
 
 
 def _with_own_ports(plan: Plan, stopped: list[str]) -> Plan:
@@ -192,6 +199,8 @@ def _end(stack: StackFolder, name: str, how: signal.Signals) -> bool:
 
 
 def _status(stack: StackFolder, server: Server[Any], plan: Plan, endpoint: object) -> ServerStatus:
+    if endpoint is None:
+        return ServerStatus(server.name, "stopped", "", None, "", "never started here")
     foreign = server.name in plan.foreign
     started = None if foreign else stack.started(server.name)
     process = find(started.process) if started else None

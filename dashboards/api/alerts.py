@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
+from dashboards.api.ordered import Key, Ordered
 from ingest.contract.events import AlertEvent, AlertState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_RANK = {AlertState.FIRING: 0, AlertState.PENDING: 1, AlertState.RESOLVED: 2}
+_RANK = {
+    AlertState.FIRING: 0,
+    AlertState.STALE: 1,
+    AlertState.ACKNOWLEDGED: 2,
+    AlertState.SUPPRESSED: 3,
+    AlertState.PENDING: 4,
+    AlertState.RESOLVED: 5,
+}
 _EVICT_SHARE = 10
 SEVERITIES = ("critical", "error", "warning", "info")
 
@@ -20,6 +30,8 @@ class AlertBook:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._alerts: dict[str, AlertEvent] = {}
+        self._order = Ordered()
+        self._states: dict[str, Counter[AlertState]] = {}
 
     def __len__(self) -> int:
         return len(self._alerts)
@@ -33,37 +45,66 @@ class AlertBook:
         before = self._alerts.get(alert.fingerprint)
         if before is not None and alert.changed_at < before.changed_at:
             return "stale"
+        self.remove(alert.fingerprint)
         self._alerts[alert.fingerprint] = alert
+        self._order.add(place_of(alert))
+        self._states.setdefault(alert.name, Counter())[alert.state] += 1
         if len(self._alerts) > self._limit:
             self._evict()
         return "taken"
 
     def remove(self, fingerprint: str) -> bool:
         """Forget an alert; whether there was one."""
-        return self._alerts.pop(fingerprint, None) is not None
+        known = self._alerts.pop(fingerprint, None)
+        if known is not None:
+            self._order.remove(place_of(known))
+            self._uncount(known)
+        return known is not None
 
     def fingerprints(self) -> Iterable[str]:
         """All that are known."""
         return self._alerts.keys()
 
-    def list(self, state: AlertState | None, limit: int) -> list[AlertEvent]:
-        """Up to `limit` alerts: firing first, then by severity, then the newest change first."""
-        chosen = [a for a in self._alerts.values() if state is None or a.state == state]
-        chosen.sort(key=lambda a: (_RANK[a.state], _severity_rank(a.severity), -a.changed_at, a.fingerprint))
-        return chosen[:limit]
+    def every(self) -> Iterable[AlertEvent]:
+        """All that are known, in no order."""
+        return self._alerts.values()
+
+    def list(self, state: AlertState | None, limit: int, after: Key | None = None) -> list[AlertEvent]:
+        """Up to `limit` alerts behind `after` (a `place_of`): firing first, then by severity, then the newest change first."""
+        if state is not None and after is None:
+            after = (_RANK[state],)
+        found = (self._alerts[key[-1]] for key in self._order.behind(after))
+        return list(islice(takewhile(lambda alert: state in (None, alert.state), found), limit))
 
     def counts(self) -> dict[str, int]:
         """How many alerts are in which state."""
-        counts: dict[str, int] = {}
-        for alert in self._alerts.values():
-            counts[alert.state] = counts.get(alert.state, 0) + 1
-        return counts
+        whole: Counter[str] = Counter()
+        for states in self._states.values():
+            whole.update(states)
+        return dict(whole)
+
+    def counts_of(self, rule: str) -> dict[AlertState, int]:
+        """How many alerts of a rule are in which state, the ones that need a look first."""
+        return dict(sorted(self._states.get(rule, {}).items(), key=lambda known: _RANK[known[0]]))
+
+    def _uncount(self, alert: AlertEvent) -> None:
+        states = self._states[alert.name]
+        states[alert.state] -= 1
+        if not states[alert.state]:
+            del states[alert.state]
+        if not states:
+            del self._states[alert.name]
 
     def _evict(self) -> None:
         # A tenth at once, so that a full book is not sorted for every alert.
         ranked = sorted(self._alerts.values(), key=lambda a: (-_RANK[a.state], a.changed_at))
         for alert in ranked[: max(1, self._limit // _EVICT_SHARE)]:
-            del self._alerts[alert.fingerprint]
+            self.remove(alert.fingerprint)
+
+
+def place_of(alert: AlertEvent) -> Key:
+    """Where an alert stands in the list."""
+    return (_RANK[alert.state], _severity_rank(alert.severity), -alert.changed_at, alert.fingerprint)
 
 
 def _severity_rank(severity: str) -> int:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from dashboards.api.problems import ProblemError
+from dashboards.api.representation import names, tag_of
 
 T = TypeVar("T")
 MOST = 1000
@@ -27,6 +28,12 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     next: str = ""
 
 
+def unless_changed(if_match: str | None, now: object) -> None:
+    """Raise ProblemError (412) when `If-Match` names another state than that of the resource, `now` as GET answers it."""
+    if if_match is not None and not names(if_match, tag_of(msgspec.json.encode(Data(now)))):
+        raise ProblemError(412, "changed-meanwhile", "it is not any more as If-Match has it: look again, then decide")
+
+
 def cursor_of(*key: str) -> str:
     """An opaque cursor for a key."""
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
@@ -43,3 +50,13 @@ def key_of(cursor: str, parts: int) -> tuple[str, ...] | None:
     if len(key) != parts:
         raise ProblemError(400, "bad-cursor", "the cursor is not one that this API gave out; begin without one")
     return key
+
+
+def number_of(text: str) -> int:
+    """A number out of a cursor's key. Raises ProblemError."""
+    try:
+        return int(text[:30])
+    except ValueError as error:
+        raise ProblemError(
+            400, "bad-cursor", "the cursor is not one that this API gave out; begin without one"
+        ) from error

@@ -6,13 +6,20 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import secrets
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from ingest.runtime.secrets import SecretError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from dashboards.api.config import Scope, TokenConfig
+    from dashboards.api.token_file import KeptToken, TokenFile
+
+_LOGGER = logging.getLogger("tidegate.api")
 
 
 class Principal(NamedTuple):
@@ -41,23 +48,64 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-class Tokens:
-    """The configured tokens."""
+class Refusal(StrEnum):
+    """Why nobody is let in: the problem's name."""
 
-    def __init__(self, tokens: Iterable[TokenConfig]) -> None:
-        self._known = [(t.sha256, Principal(t.name, t.tenant, frozenset(t.scopes))) for t in tokens]
+    NONE = "token-needed"
+    MALFORMED = "token-malformed"
+    UNKNOWN = "token-unknown"
+    EXPIRED = "token-expired"
+
+
+class Tokens:
+    """The configured tokens, and those in the file `kept`; `now` (ms) tells which have expired."""
+
+    def __init__(
+        self, tokens: Iterable[TokenConfig], kept: TokenFile | None = None, now: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._known = [_known(one) for one in tokens]
+        self.kept, self._now = kept, now
 
     def principal(self, authorization: str | None) -> Principal | None:
         """Who bears the token of an Authorization header: `Bearer token`, or `Basic` with the token as password.
 
         Basic serves senders that can only put credentials into a URL (Flagger's webhooks).
         """
-        digest = digest_of(_presented(authorization or ""))
-        found = None
-        for known, principal in self._known:  # every one is compared: the time taken tells nothing
-            if hmac.compare_digest(known, digest):
-                found = principal
-        return found
+        found = self.look(authorization)
+        return found if isinstance(found, Principal) else None
+
+    def look(self, authorization: str | None) -> Principal | Refusal:
+        """The same, or why not."""
+        if not authorization:
+            return Refusal.NONE
+        presented = _presented(authorization)
+        if not presented:
+            return Refusal.MALFORMED
+        digest, found = digest_of(presented), None
+        kept = self._from_file()
+        for known in (*self._known, *kept):  # every one is compared: the time taken tells nothing
+            if hmac.compare_digest(known.sha256, digest):
+                found = known
+        if found is None:
+            return Refusal.UNKNOWN
+        return Refusal.EXPIRED if found.expires and found.expires <= self._now() else found.principal
+
+    def _from_file(self) -> list[_Known]:
+        try:
+            return [_known(one) for one in self.kept.tokens()] if self.kept else []
+        except SecretError as error:  # what cannot be read opens nothing; the other tokens still do
+            _LOGGER.error("tokens: %s", error)  # noqa: TRY400 - the text says it all
+            return []
+
+
+class _Known(NamedTuple):
+    sha256: str
+    expires: int
+    principal: Principal
+
+
+def _known(token: TokenConfig | KeptToken) -> _Known:
+    return _Known(token.sha256, token.expires, Principal(token.name, token.tenant, frozenset(token.scopes)))
 
 
 def _presented(authorization: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from ingest.contract.topics import is_name
 from ingest.runtime.addresses import is_loopback
 
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_PORT = 65_535
 
@@ -17,11 +18,14 @@ MAX_PORT = 65_535
 class Scope(StrEnum):
     """What a token allows; nothing is allowed by default."""
 
-    READ = "read"  # fleet, alerts, rollouts, ledger, series, anomalies, events
+    READ = "read"  # fleet, alerts, incidents, rollouts, ledger, series, anomalies, events
     GATES = "gates"  # gate queries, the Prometheus query, Flagger's hooks
     ROLLOUTS_WRITE = "rollouts:write"  # create, pause, resume and end rollouts
     ROLLOUTS_APPROVE = "rollouts:approve"  # approve a rollback
+    ALERTS_WRITE = "alerts:write"  # look after an alert, silence some for a time
+    FEEDBACK_WRITE = "feedback:write"  # say that an anomaly is none, and take it back
     SAMPLES_PULL = "samples:pull"  # ask gateways for raw samples, and take them
+    TOKENS_WRITE = "tokens:write"  # make, list and revoke tokens
     METRICS = "metrics"  # the process's own metrics
 
 
@@ -30,12 +34,13 @@ class ApiConfigError(ValueError):
 
 
 class TokenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One bearer token: only the SHA-256 of it (64 hexadecimal digits) is kept here."""
+    """One bearer token: only the SHA-256 of it (64 hexadecimal digits) is kept here. It expires at `expires` (ms), 0: never."""
 
     name: str
     tenant: str
     sha256: str
     scopes: list[Scope]
+    expires: int = 0
 
 
 class ApiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +50,10 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     how people reach the API (a reverse proxy's address, say) and stands in the links of gate answers. The `*_kept`
     are counts per tenant: beyond them ended rollouts, resolved alerts and old anomalies make room; a further device is
     passed over and counted. `signing_key_file` (Ed25519, PEM) signs requests for raw samples; without it none are made.
-    Answers to them take at most `samples_kept_bytes` per tenant, the oldest make room.
+    Answers to them take at most `samples_kept_bytes` per tenant, the oldest make room; incidents `incidents_kept_bytes`, those that
+    ended longest ago make room. A token may ask `requests_per_s` times a second, `requests_at_once` after a pause. `cors_origins` are the
+    pages of other origins whose scripts may ask (`https://host`); none unless named. Tokens that are made while
+    it runs are kept in `tokens_file` (their digests).
     """
 
     host: str = "127.0.0.1"
@@ -58,16 +66,28 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rollouts_kept: int = 20_000
     alerts_kept: int = 20_000
     anomalies_kept: int = 10_000
+    incidents_kept_bytes: int = 64 * 1024 * 1024
     streams: int = 64
     signing_key_file: str = ""
     samples_kept_bytes: int = 128 * 1024 * 1024
+    requests_per_s: float = 1000.0
+    requests_at_once: int = 2000
+    cors_origins: list[str] = []
+    tokens_file: str = ""
 
 
 def check_config(config: ApiConfig) -> None:
     """Raises ApiConfigError with everything that is wrong, a line each."""
     problems = [*_binding_problems(config), *_token_problems(config.tokens)]
-    if config.samples_kept_bytes < 1:
-        problems.append(f"api.samples_kept_bytes: found {config.samples_kept_bytes}, expected at least 1")
+    kept = {"samples_kept_bytes": config.samples_kept_bytes, "incidents_kept_bytes": config.incidents_kept_bytes}
+    problems += [f"api.{name}: found {size}, expected at least 1" for name, size in kept.items() if size < 1]
+    if not (config.requests_per_s > 0 and config.requests_at_once >= 1):
+        problems.append("api.requests_per_s, api.requests_at_once: expected more than 0, and at least 1")
+    problems += [
+        f"api.cors_origins: found {origin!r}, expected https://host or http://host, with a port where it has one"
+        for origin in config.cors_origins
+        if not _ORIGIN.fullmatch(origin)
+    ]
     if problems:
         raise ApiConfigError("\n".join(problems))
 

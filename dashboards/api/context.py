@@ -10,7 +10,9 @@ from litestar.datastructures import State
 from dashboards.api.auth import Principal, Tokens
 from dashboards.api.config import ApiConfig
 from dashboards.api.hub import Hub
+from dashboards.api.idempotency import IdempotencyStore
 from dashboards.api.projection import Projection
+from dashboards.api.rate import RateLimit
 from dashboards.api.views import TenantView
 from ingest.runtime.clock import Clock
 from ingest.runtime.health import Health
@@ -35,6 +37,8 @@ class Context:
     projection: Projection
     hub: Hub
     tokens: Tokens
+    rate: RateLimit
+    idempotency: IdempotencyStore
     base_url: str = ""
     key: Ed25519PrivateKey | None = None
 

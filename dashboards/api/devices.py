@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from dashboards.api.device_counts import Breakdown, DeviceCounts
+from dashboards.api.device_order import DeviceOrder, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.contract.events import DeviceEvent, DeviceState
+    from ingest.contract.events import DeviceEvent
 
-Key = tuple[str, str]
-NAMED = 40
-"""How many values of an attribute are listed by name; the rest is counted as `other`."""
-OTHER = "other"
-
-
-class _Class(NamedTuple):
-    site: str
-    firmware: str
-    hardware: str
-    group: str
-    state: DeviceState
+SCARCE = 30
+"""A value that fewer than one of so many devices has is looked for among those that have it, any other by going through all."""
 
 
 class DeviceFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,14 +41,6 @@ class DeviceFilter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
-    """Devices with one value of an attribute, by state."""
-
-    value: str
-    devices: int
-    states: dict[str, int]
-
-
 class FleetSummary(msgspec.Struct, frozen=True, kw_only=True):
     """All devices of a tenant, counted."""
 
@@ -73,9 +57,9 @@ class DeviceTable:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._events: dict[Key, DeviceEvent] = {}
-        self._counts: Counter[_Class] = Counter()
-        self._order: list[Key] = []
-        self._sorted = True
+        self._counts = DeviceCounts()
+        self._order = DeviceOrder()
+        self._having: dict[tuple[str, str], set[Key]] = {}
 
     def __len__(self) -> int:
         return len(self._events)
@@ -93,63 +77,63 @@ class DeviceTable:
         if before is None and len(self._events) >= self._limit:
             return "full"
         if before is None:
-            self._order.append(key)
-            self._sorted = False
+            self._order.add(key)
         else:
-            self._count(before, -1)
+            self._counts.count(before, -1)
         self._events[key] = event
-        self._count(event, 1)
+        self._counts.count(event, 1)
+        self._note_values(key, before, event)
         return "taken"
 
     def page(self, wanted: DeviceFilter, after: Key | None, limit: int) -> list[DeviceEvent]:
         """Up to `limit` matching devices behind `after`, by site and name."""
-        found: list[DeviceEvent] = []
-        for event in self._behind(after):
-            if wanted.matches(event):
-                found.append(event)
-                if len(found) == limit:
-                    break
-        return found
+        events = (self._events[key] for key in self._candidates(wanted, after))
+        return list(islice((event for event in events if wanted.matches(event)), limit))
+
+    def prepare(self) -> None:
+        """Put what is known in order before anybody asks."""
+        self._order.prepare()
 
     def summary(self) -> FleetSummary:
-        """The whole fleet, counted; costs as much as there are distinct combinations of attributes."""
-        states: Counter[str] = Counter()
-        for kind, number in self._counts.items():
-            states[kind.state] += number
+        """The whole fleet, counted; costs as much as there are different values of attributes."""
         return FleetSummary(
             devices=len(self._events),
-            states=dict(states),
-            firmware=self._breakdown("firmware"),
-            hardware=self._breakdown("hardware"),
-            group=self._breakdown("group"),
+            states=dict(self._counts.states),
+            firmware=self._counts.breakdown("firmware"),
+            hardware=self._counts.breakdown("hardware"),
+            group=self._counts.breakdown("group"),
         )
 
     def states_by_site(self) -> dict[str, dict[str, int]]:
         """Per site, how many devices are in which state."""
-        sites: dict[str, dict[str, int]] = {}
-        for kind, number in self._counts.items():
-            states = sites.setdefault(kind.site, {})
-            states[kind.state] = states.get(kind.state, 0) + number
-        return sites
+        return self._counts.sites()
 
-    def _count(self, event: DeviceEvent, by: int) -> None:
-        kind = _Class(event.site, event.firmware, event.hardware, event.group, event.state)
-        self._counts[kind] += by
-        if not self._counts[kind]:
-            del self._counts[kind]
+    def states_of(self, site: str) -> dict[str, int]:
+        """How many devices of a site are in which state."""
+        return self._counts.of_site(site)
 
-    def _behind(self, after: Key | None) -> Iterator[DeviceEvent]:
-        if not self._sorted:
-            self._order.sort()
-            self._sorted = True
-        start = 0 if after is None else bisect_right(self._order, after)
-        return (self._events[self._order[index]] for index in range(start, len(self._order)))
+    def _note_values(self, key: Key, before: DeviceEvent | None, event: DeviceEvent) -> None:
+        now = _values(event)
+        for value in _values(before) - now if before else ():
+            having = self._having[value]
+            having.discard(key)
+            if not having:
+                del self._having[value]
+        for value in now:
+            self._having.setdefault(value, set()).add(key)
 
-    def _breakdown(self, attribute: str) -> list[Breakdown]:
-        values: dict[str, Counter[str]] = {}
-        for kind, number in self._counts.items():
-            values.setdefault(getattr(kind, attribute), Counter())[kind.state] += number
-        ranked = sorted(values.items(), key=lambda item: (-item[1].total(), item[0]))
-        rest: Counter[str] = sum((states for _, states in ranked[NAMED:]), Counter())
-        named = [*ranked[:NAMED], *([(OTHER, rest)] if rest else [])]
-        return [Breakdown(value=value, devices=states.total(), states=dict(states)) for value, states in named]
+    def _candidates(self, wanted: DeviceFilter, after: Key | None) -> Iterator[Key]:
+        # All that match are among them, in order; how many others are passed over is what a page costs.
+        asked = [value for value in (("state", wanted.state), ("firmware", wanted.firmware)) if value[1]]
+        having = [self._having.get(value, set()) for value in asked]
+        places, scarce = self._order.span(wanted.site, after), min(having, key=len, default=None)
+        if scarce is not None and len(scarce) * SCARCE < len(places):
+            return (key for key in sorted(scarce) if after is None or key > after)
+        found = self._order.holding(wanted.text, wanted.site, after) if wanted.text else self._order.at(places)
+        for keys in having:
+            found = filter(keys.__contains__, found)
+        return found
+
+
+def _values(event: DeviceEvent) -> set[tuple[str, str]]:
+    return {("state", event.state.value), ("firmware", event.firmware)}

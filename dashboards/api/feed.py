@@ -10,10 +10,11 @@ from dashboards.api.measures import API_RECORDS
 from dashboards.api.projection import TOPICS, Subject
 from ingest.contract.names import WORKER_LAG
 from ingest.runtime.backoff import Backoff
+from ingest.runtime.draining import drained_within
 from ingest.runtime.log.port import LogUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dashboards.api.hub import Hub
     from dashboards.api.projection import Projection
@@ -36,15 +37,24 @@ class Feed:
     """Reads the topics without a group: every API process has its own whole view."""
 
     def __init__(
-        self, projection: Projection, hub: Hub, *, log: Log, clock: Clock, health: Health, telemetry: Telemetry
+        self,
+        projection: Projection,
+        hub: Hub,
+        *,
+        log: Log,
+        clock: Clock,
+        health: Health,
+        telemetry: Telemetry,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
+        """`settled` is called whenever everything has been read."""
         self._projection, self._hub, self._log = projection, hub, log
         self._clock, self._health, self._telemetry = clock, health, telemetry
         self._draining = asyncio.Event()
         self._backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
         self._positions: dict[TopicPartition, int] = {}
         self._site_states: dict[Subject, SiteState] = {}
-        self._caught_up = False
+        self._caught_up, self._settled = False, settled
         health.waiting(PART, "has not read the topics yet")
 
     def drain(self) -> None:
@@ -59,7 +69,7 @@ class Feed:
             except LogUnavailableError as error:
                 self._caught_up = False
                 self._health.waiting(PART, f"log: {error}")
-                await self._pause(self._backoff.next())
+                await drained_within(self._draining, self._backoff.next())
 
     async def _run_connected(self) -> None:
         consumer = await self._log.subscribe(TOPICS, group=None, member="api", resume=self._positions.get)
@@ -99,6 +109,9 @@ class Feed:
             self._health.waiting(PART, f"catching up: about {behind} records to read")
             return
         self._caught_up = True
+        for view in self._projection.views():
+            view.devices.prepare()
+        self._settled()
         self._health.ready(PART)
         self._backoff.reset()
 
@@ -111,9 +124,3 @@ class Feed:
                 if self._site_states.get(known) != state:
                     self._site_states[known] = state
                     self._hub.publish(Subject(view.tenant, "site", site))
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._draining.wait(), seconds)
-        except TimeoutError:
-            return

@@ -10,6 +10,8 @@ import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from dashboards.api.remembered import Remembered
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -92,6 +94,7 @@ class Hub:
     def __init__(self, most: int) -> None:
         self._most = most
         self._subscriptions: set[Subscription] = set()
+        self.remembered = Remembered()
         self.closed = False
 
     def __len__(self) -> int:
@@ -109,17 +112,23 @@ class Hub:
         self._subscriptions.discard(subscription)
 
     def publish(self, subject: Subject) -> None:
-        """Something of a tenant changed; a device's change is also one of its site and of the fleet."""
-        things = [(subject.kind, subject.key)]
-        if subject.kind == "device":
-            things += [("fleet", ""), ("site", subject.key.partition("/")[0])]
+        """Something of a tenant changed."""
+        self.remembered.note(subject)
+        things = things_of(subject)
         for subscription in self._subscriptions:
             if subscription.tenant == subject.tenant:
-                for thing in things:
-                    subscription.add(thing)
+                subscription.add_all(things)
 
     def close(self) -> None:
         """End every reader's stream."""
         self.closed = True
         for subscription in self._subscriptions:
             subscription.close()
+
+
+def things_of(subject: Subject) -> list[Thing]:
+    """What a change touches: a device's is also one of its site and of the fleet."""
+    things = [(subject.kind, subject.key)]
+    if subject.kind == "device":
+        things += [("fleet", ""), ("site", subject.key.partition("/")[0])]
+    return things

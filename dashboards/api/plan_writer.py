@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from dashboards.api.plans import same_content
-from ingest.contract.events import PlanState, RolloutPlan
+from ingest.contract.events import RolloutPlan
 from ingest.contract.records import event_record, read_event
 from ingest.contract.topics import PLANS
 
@@ -55,12 +53,6 @@ class PlanWriter:
             raise PlanConflictError(f"rollout {plan.rollout!r} exists with other content: choose another name")
         self._show(existing)
         return Written(existing, is_new=False)
-
-    async def end(self, tenant: str, rollout: str, trace: str | None) -> Written | None:
-        """End a tenant's rollout; None when there is none. Raises LogUnavailableError."""
-        return await self.change(
-            tenant, rollout, lambda plan: msgspec.structs.replace(plan, state=PlanState.ENDED), trace
-        )
 
     async def change(
         self, tenant: str, rollout: str, change: Callable[[RolloutPlan], RolloutPlan], trace: str | None

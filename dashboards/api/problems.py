@@ -11,7 +11,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
 
-from dashboards.api.plans import Mistake
+from dashboards.api.plan_mistakes import Mistake
 from ingest.runtime.log.port import LogUnavailableError
 from ingest.runtime.store.port import StoreUnavailableError
 

@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 
 from dashboards.api.ledger import Account
+from dashboards.api.past import letter_view
+from dashboards.api.rules import RuleBook
 from dashboards.api.views import TenantView
 from ingest.contract.batch_checks import BadBatchError
 from ingest.contract.commands import RefusedCommandError
 from ingest.contract.events import (
     AlertEvent,
     AnomalyEvent,
+    AuditEntry,
     DeviceEvent,
+    FeedbackEvent,
     GatewayEvent,
+    IncidentEvent,
     RollbackStatus,
     RolloutPlan,
+    RuleEvent,
+    Silence,
     Verdict,
 )
 from ingest.contract.records import read_event
@@ -24,14 +31,22 @@ from ingest.contract.requests import open_request
 from ingest.contract.samples import decode_samples
 from ingest.contract.topics import (
     ACCOUNTS,
+    ALERT_HISTORY,
     ALERTS,
     ANOMALIES,
+    AUDIT,
     DEVICES,
+    FEEDBACK,
+    INCIDENTS,
     PLANS,
     REQUESTS,
     ROLLBACKS,
+    ROLLUPS,
+    RULES,
     SAMPLES,
+    SILENCES,
     VERDICTS,
+    dead,
 )
 from ingest.runtime.gateways import UnverifiedError
 
@@ -44,11 +59,16 @@ if TYPE_CHECKING:
     from ingest.contract.records import Record
     from ingest.runtime.gateways import Gateways
 
-TOPICS = (DEVICES, ALERTS, PLANS, VERDICTS, ROLLBACKS, ACCOUNTS, ANOMALIES, REQUESTS, SAMPLES)
+DIED = {dead(topic): topic for topic in (ROLLUPS, SAMPLES)}
+"""Where dead letters are read from, and where they had been."""
+TOPICS = (
+    *(DEVICES, ALERTS, PLANS, VERDICTS, ROLLBACKS, ACCOUNTS, ANOMALIES, INCIDENTS, FEEDBACK, REQUESTS, SAMPLES),
+    *(SILENCES, AUDIT, RULES, ALERT_HISTORY, *DIED),
+)
 
 
 class Subject(NamedTuple):
-    """What a record was about: `kind` is device, site, alert, rollout, account or anomaly; `key` names the one within it."""
+    """What a record was about: `kind` is device, site, alert, silence, rollout, account, anomaly or incident; `key` names the one within it."""
 
     tenant: str
     kind: str
@@ -76,6 +96,7 @@ class Projection:
     ) -> None:
         self._config, self._gateways, self._keys = config, gateways, keys or {}
         self._views: dict[str, TenantView] = {}
+        self.rules = RuleBook()
         self._apply = {
             DEVICES: self._fleet,
             ALERTS: self._alert,
@@ -84,9 +105,15 @@ class Projection:
             ROLLBACKS: self._rollback,
             ACCOUNTS: self._account,
             ANOMALIES: self._anomaly,
+            INCIDENTS: self._incident,
+            FEEDBACK: self._feedback,
+            SILENCES: self._silence,
+            AUDIT: self._audit,
+            RULES: self._rule,
+            ALERT_HISTORY: self._alert_change,
             REQUESTS: self._request,
             SAMPLES: self._samples,
-        }
+        } | dict.fromkeys(DIED, self._dead_letter)
 
     def view(self, tenant: str) -> TenantView:
         """A tenant's view, empty when nothing was heard of it."""
@@ -116,7 +143,8 @@ class Projection:
         view = self.view(signer.tenant)
         if isinstance(event, DeviceEvent):
             subject = Subject(signer.tenant, "device", f"{event.site}/{event.device}")
-            return Applied(view.devices.put(event), subject)
+            outcome = view.devices.put(event)
+            return Applied(view.changes.put(event) if outcome == "taken" else outcome, subject)
         return Applied(view.hear(event, record.timestamp), Subject(signer.tenant, "site", event.site))
 
     def _alert(self, record: Record) -> Applied:
@@ -165,6 +193,53 @@ class Projection:
             return MALFORMED
         subject = Subject(event.tenant, "anomaly", f"{event.site}/{event.device}")
         return Applied(self.view(event.tenant).anomalies.put(event), subject)
+
+    def _incident(self, record: Record) -> Applied:
+        if record.value is None:
+            return self._forget_incident(record.key.decode("utf-8", "replace"))
+        event = _read(record, IncidentEvent)
+        if event is None:
+            return MALFORMED
+        return Applied(self.view(event.tenant).incidents.put(event), Subject(event.tenant, "incident", event.incident))
+
+    def _forget_incident(self, name: str) -> Applied:
+        for view in self._views.values():
+            if view.incidents.remove(name):
+                return Applied("taken", Subject(view.tenant, "incident", name))
+        return IGNORED
+
+    def _feedback(self, record: Record) -> Applied:
+        event = _read(record, FeedbackEvent)
+        return Applied(self.view(event.tenant).feedback.put(event)) if event else MALFORMED
+
+    def _silence(self, record: Record) -> Applied:
+        event = _read(record, Silence)
+        if event is None:
+            return MALFORMED
+        return Applied(self.view(event.tenant).silences.put(event), Subject(event.tenant, "silence", event.id))
+
+    def _audit(self, record: Record) -> Applied:
+        entry = _read(record, AuditEntry)
+        return Applied(self.view(entry.tenant).audit.put(entry)) if entry else MALFORMED
+
+    def _rule(self, record: Record) -> Applied:
+        if record.value is None:
+            return Applied("taken") if self.rules.remove(record.key.decode("utf-8", "replace")) else IGNORED
+        rule = _read(record, RuleEvent)
+        return Applied(self.rules.put(rule)) if rule else MALFORMED
+
+    def _alert_change(self, record: Record) -> Applied:
+        event = _read(record, AlertEvent)
+        return Applied(self.view(event.tenant).alert_history.put(event)) if event else MALFORMED
+
+    def _dead_letter(self, record: Record) -> Applied:
+        # Whose it is says its signature alone: what nobody known has signed is shown to no tenant.
+        try:
+            signer = self._gateways.verify(record)
+        except UnverifiedError as error:
+            return Applied(error.reason)
+        letter = letter_view(record, DIED[record.topic], signer.site, signer.gateway)
+        return Applied(self.view(signer.tenant).dead_letters.put(letter))
 
     def _request(self, record: Record) -> Applied:
         # Those that another key signed are another API's.

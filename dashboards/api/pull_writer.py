@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dashboards.api.plans import Mistake
+from dashboards.api.plan_mistakes import Mistake
 from dashboards.api.problems import ProblemError, unknown
 from ingest.contract.commands import key_id, sign_command
 from ingest.contract.records import event_record

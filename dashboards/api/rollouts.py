@@ -49,6 +49,13 @@ class VerdictView(msgspec.Struct, frozen=True, kw_only=True):
     people: list[str]
 
 
+class RolloutVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gate says of a rollout."""
+
+    rollout: str
+    verdict: VerdictView
+
+
 class RollbackCounts(msgspec.Struct, frozen=True, kw_only=True):
     """How far a rollback has come, in devices."""
 
@@ -69,13 +76,15 @@ class RollbackView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RollbackDetail(RollbackView, frozen=True, kw_only=True):
-    """A rollback with its devices by name, at most `LISTED` of each kind; `refused` with the reason."""
+    """A rollback with its devices by name, at most `LISTED` of each kind; `refused` and `recovering` with the reason."""
 
     commanded: list[str]
     done: list[str]
     recovered: list[str]
     unreachable: list[str]
     refused: dict[str, str]
+    recovering: dict[str, str] = {}
+    uncompared: list[str] = []
 
 
 class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,5 +234,7 @@ def rollback_detail(rollback: RollbackStatus) -> RollbackDetail:
         recovered=rollback.recovered[:LISTED],
         unreachable=rollback.unreachable[:LISTED],
         refused=dict(list(rollback.refused.items())[:LISTED]),
+        recovering=dict(list(rollback.recovering.items())[:LISTED]),
+        uncompared=rollback.uncompared[:LISTED],
         **msgspec.structs.asdict(rollback_view(rollback)),
     )

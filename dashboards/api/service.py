@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -14,13 +15,16 @@ from dashboards.api.config import ApiConfig, check_config
 from dashboards.api.context import Context
 from dashboards.api.feed import Feed
 from dashboards.api.hub import Hub
+from dashboards.api.idempotency import IdempotencyStore
 from dashboards.api.projection import Projection
+from dashboards.api.rate import RateLimit
+from dashboards.api.token_file import TokenFile
 from ingest.contract.commands import key_id
 from ingest.runtime.observe import listen, server_tls, url_of
 from ingest.runtime.secrets import load_private_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from socket import socket
 
     from ingest.runtime.clock import Clock
@@ -119,12 +123,20 @@ def build_api(
     store: Store,
     health: Health,
     telemetry: Telemetry,
+    settled: Callable[[], None] = lambda: None,
 ) -> ApiService:
-    """The API over these parts. Raises ApiConfigError, ListenError, SecretError for what must not be served."""
+    """The API over these parts; `settled` is called when the topics have been read.
+
+    Raises ApiConfigError, ListenError, SecretError for what must not be served.
+    """
     check_config(config)
     server_tls(config.tls_certificate, config.tls_key)  # a bad certificate is found here, not at the first request
     key = load_private_key(config.signing_key_file) if config.signing_key_file else None
     keys = {key_id(key.public_key()): key.public_key()} if key else {}
+    named = frozenset(token.name for token in config.tokens)
+    kept = TokenFile(Path(config.tokens_file), named) if config.tokens_file else None
+    if kept:
+        kept.tokens()  # a file that cannot be read is found here, not at the first request
     projection, hub = Projection(config, gateways, keys), Hub(config.streams)
     context = Context(
         config=config,
@@ -135,8 +147,10 @@ def build_api(
         telemetry=telemetry,
         projection=projection,
         hub=hub,
-        tokens=Tokens(config.tokens),
+        tokens=Tokens(config.tokens, kept, clock.now_ms),
+        rate=RateLimit(config.requests_per_s, config.requests_at_once),
+        idempotency=IdempotencyStore(),
         key=key,
     )
-    feed = Feed(projection, hub, log=log, clock=clock, health=health, telemetry=telemetry)
+    feed = Feed(projection, hub, log=log, clock=clock, health=health, telemetry=telemetry, settled=settled)
     return ApiService(context, feed)

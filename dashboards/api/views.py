@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from dashboards.api.alerts import AlertBook
 from dashboards.api.anomalies import AnomalyBook
 from dashboards.api.devices import DeviceTable
+from dashboards.api.feedback import FeedbackBook
+from dashboards.api.incidents import IncidentBook
 from dashboards.api.ledger import Account, LedgerView, ledger_view
+from dashboards.api.past import DeadLetterView, Recent
 from dashboards.api.pulls import PullBook
 from dashboards.api.rollouts import Rollout
+from dashboards.api.silences import SilenceBook
 from dashboards.api.sites import Heard, SiteState, SiteView, gateway_state, site_view
-from ingest.contract.events import PlanState
+from ingest.contract.events import AlertEvent, AuditEntry, DeviceEvent, PlanState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +27,7 @@ ACCOUNTS_KEPT = 20_000
 
 
 class TenantView:
-    """One tenant's devices, sites, alerts, rollouts, accounts, anomalies and pulled samples, each bounded."""
+    """One tenant's devices, sites, alerts, rollouts, accounts, anomalies, incidents and pulled samples, each bounded."""
 
     def __init__(self, tenant: str, config: ApiConfig, gateways: Iterable[tuple[str, str]] = ()) -> None:
         self.tenant = tenant
@@ -32,6 +36,13 @@ class TenantView:
         self.devices = DeviceTable(config.devices_kept)
         self.alerts = AlertBook(config.alerts_kept)
         self.anomalies = AnomalyBook(config.anomalies_kept)
+        self.incidents = IncidentBook(config.incidents_kept_bytes)
+        self.feedback = FeedbackBook()
+        self.silences = SilenceBook()
+        self.audit: Recent[AuditEntry] = Recent()
+        self.changes: Recent[DeviceEvent] = Recent()
+        self.alert_history: Recent[AlertEvent] = Recent()
+        self.dead_letters: Recent[DeadLetterView] = Recent()
         self.rollouts: dict[str, Rollout] = {}
         self._rollouts_kept = config.rollouts_kept
         self._accounts: dict[tuple[str, str, str], Account] = {}
@@ -82,11 +93,12 @@ class TenantView:
     def sites(self, now: int) -> list[SiteView]:
         """All sites at time `now` (ms), by name."""
         states = self.devices.states_by_site()
-        return [self._site(name, states, now) for name in sorted(self._gateways.keys() | states.keys())]
+        names = sorted(self._gateways.keys() | states.keys())
+        return [site_view(name, self._gateways.get(name, {}), states.get(name, {}), now) for name in names]
 
     def site(self, name: str, now: int) -> SiteView:
         """One site at time `now` (ms)."""
-        return self._site(name, self.devices.states_by_site(), now)
+        return site_view(name, self._gateways.get(name, {}), self.devices.states_of(name), now)
 
     def gateway_states(self, now: int) -> dict[tuple[str, str], SiteState]:
         """What is heard of each gateway at time `now` (ms)."""
@@ -99,9 +111,6 @@ class TenantView:
     def ledger(self) -> LedgerView:
         """All accounts."""
         return ledger_view(list(self._accounts.values()))
-
-    def _site(self, name: str, states: dict[str, dict[str, int]], now: int) -> SiteView:
-        return site_view(name, self._gateways.get(name, {}), states.get(name, {}), now)
 
     def _rollout(self, name: str) -> Rollout | None:
         if name not in self.rollouts:

@@ -1,12 +1,18 @@
 // Alerts: what is firing first, with its numbers.
 import { arrange, byId, el, mark, say, show } from "./element.js";
-import { ago, duration, exact, now, plural, quantity, whole } from "./format.js";
+import { ago, duration, exact, moment, now, plural, quantity, whole } from "./format.js";
+import { deviceLink, here } from "./route.js";
+import { send } from "./session.js";
+import { askToSilence } from "./silence.js";
 import { ALERT, named } from "./states.js";
 
 const SHOWN = 100;
 const ALIKE = 4; // so many alerts of one name become one line to open
 const RESOLVED_SHOWN = 30;
 const SEVERITIES = ["critical", "error", "warning", "info"];
+const STATES = ["firing", "stale", "acknowledged", "suppressed", "pending"];
+const NUMBERS = 6;
+const INNER = new Set(["scale", "score"]); // of a detector; `low` and `high` say it in the metric's own terms
 
 export function renderAlerts(store) {
   const active = [];
@@ -33,7 +39,7 @@ function grouped(alerts) {
     kinds.get(kind).push(alert);
   }
   return [...kinds].flatMap(([kind, members]) =>
-    members.length < ALIKE
+    members.length < ALIKE || members.some((alert) => alert.fingerprint === here().names[0])
       ? members.map((alert) => ({ key: alert.fingerprint, alerts: [alert] }))
       : [{ key: `group ${kind}`, alerts: members }]);
 }
@@ -77,7 +83,8 @@ const began = (alert) => alert.starts_at || alert.pending_since;
 
 function order(alert) {
   const severity = SEVERITIES.indexOf(alert.severity);
-  return (alert.state === "firing" ? 0 : 10) + (severity < 0 ? SEVERITIES.length : severity);
+  const linked = here().names[0] === alert.fingerprint ? -100 : 0; // what a link names comes first
+  return linked + STATES.indexOf(alert.state) * 10 + (severity < 0 ? SEVERITIES.length : severity);
 }
 
 function entry() {
@@ -85,10 +92,12 @@ function entry() {
   const name = el("strong");
   const severity = el("span", { class: "aside" });
   const summary = el("p", { class: "summary" });
-  const place = el("span", { class: "place" });
+  const place = el("a", { class: "place" });
+  const by = el("span");
+  const actions = actionsOf();
   const numbers = el("span", { class: "pairs" });
   const since = el("time", { class: "aside" });
-  const node = el("li", { class: "alert" }, el("div", { class: "alert-head" }, chip, name, severity, el("span", { class: "spring" }), since), summary, el("div", { class: "alert-facts" }, place, numbers));
+  const node = el("li", { class: "alert" }, el("div", { class: "alert-head" }, chip, name, severity, el("span", { class: "spring" }), since), summary, el("div", { class: "alert-facts" }, place, by, numbers, el("span", { class: "spring" }), actions.node));
   return {
     node,
     update(alert) {
@@ -100,7 +109,11 @@ function entry() {
       say(severity, alert.severity);
       say(summary, alert.annotations.summary ?? alert.annotations.description ?? alert.reason);
       say(place, [alert.labels.site, alert.labels.device, alert.labels.metric, alert.labels.rollout].filter(Boolean).join(" / "));
-      arrange(numbers, Object.entries(alert.numbers).slice(0, 8), ([label]) => label, pair);
+      if (alert.labels.site && alert.labels.device) mark(place, "href", deviceLink(alert.labels.site, alert.labels.device, began(alert)));
+      else place.removeAttribute("href");
+      say(by, alert.by ? `by ${alert.by}` : "");
+      actions.update(alert);
+      arrange(numbers, Object.entries(alert.numbers).filter(([label]) => !INNER.has(label)).slice(0, NUMBERS), ([label]) => label, pair);
       const start = began(alert);
       mark(since, "datetime", exact(start));
       mark(since, "title", exact(start));
@@ -118,6 +131,66 @@ function pair() {
       const [what, amount] = quantity(name, number);
       say(label, what);
       say(value, amount);
+    },
+  };
+}
+
+/** What somebody can do about an alert that fires: look after it, silence it, read what to do. */
+function actionsOf() {
+  let current = null;
+  const acknowledge = button(() => send(`/v1/alerts/${encodeURIComponent(current.fingerprint)}/acknowledge`, { withdrawn: current.state === "acknowledged" }));
+  const silence = button(() => askToSilence(current));
+  const runbook = el("a", { rel: "noreferrer" }, "Runbook");
+  const node = el("span", { class: "actions" }, runbook, acknowledge, silence);
+  return {
+    node,
+    update(alert) {
+      current = alert;
+      const link = alert.annotations.runbook_url ?? alert.annotations.runbook ?? "";
+      show(runbook, /^https?:\/\//.test(link));
+      mark(runbook, "href", /^https?:\/\//.test(link) ? link : "#/");
+      show(acknowledge, ["firing", "stale", "acknowledged"].includes(alert.state));
+      say(acknowledge, alert.state === "acknowledged" ? "Hand back" : "Acknowledge");
+      show(silence, ["firing", "stale", "acknowledged"].includes(alert.state));
+      say(silence, "Silence…");
+    },
+  };
+}
+
+function button(act) {
+  const node = el("button", { class: "quiet small", type: "button" });
+  node.addEventListener("click", async () => {
+    node.disabled = true;
+    say(byId("alert-complaint"), "");
+    try {
+      await act();
+    } catch (error) {
+      say(byId("alert-complaint"), error.status === 403 ? `This token may not do that: ${error.message}` : error.message);
+    }
+    node.disabled = false;
+  });
+  return node;
+}
+
+/** Silences that hold or will, with a way to end them. */
+export function renderSilences(store) {
+  const known = [...store.silences.values()].filter((one) => one.ends_at > now()).sort((a, b) => a.ends_at - b.ends_at);
+  arrange(byId("silences"), known, (one) => one.id, silenceEntry);
+  show(byId("no-silences"), known.length === 0);
+}
+
+function silenceEntry(first) {
+  const chip = el("span", { class: "chip", "data-tone": "idle" });
+  const what = el("strong");
+  const facts = el("span", { class: "aside" });
+  const end = button(() => send(`/v1/silences/${encodeURIComponent(first.id)}/end`, {}));
+  say(end, "End");
+  return {
+    node: el("li", { class: "alert" }, el("div", { class: "alert-head" }, chip, what, facts, el("span", { class: "spring" }), end)),
+    update(one) {
+      say(chip, one.starts_at > now() ? "to come" : one.kind.replaceAll("_", " "));
+      say(what, one.matchers.map((matcher) => `${matcher.label} ${matcher.unlike ? "unlike" : "="} ${matcher.pattern}`).join(", "));
+      say(facts, [`until ${moment(one.ends_at)}`, `by ${one.by}`, one.comment].filter(Boolean).join(" · "));
     },
   };
 }

@@ -8,7 +8,7 @@ const LOWEST = -1.5;
 
 /** A chart that draws itself anew whenever its points or its width change. */
 export function evidenceChart() {
-  const node = svg("svg", { class: "chart", role: "img" });
+  const node = svg("svg", { class: "chart", role: "img", "aria-label": "not drawn yet" });
   let drawn = null;
   const draw = () => drawn && node.clientWidth > 0 && render(node, drawn, node.clientWidth);
   new ResizeObserver(() => requestAnimationFrame(draw)).observe(node);

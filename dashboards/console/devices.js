@@ -1,17 +1,17 @@
-// Devices: counted by firmware and hardware, and a bounded list that the server searches.
+// Devices: counted by firmware and hardware, and a list of any length that is read and drawn only where it is looked at.
 import { stackedBar } from "./bar.js";
 import { arrange, byId, el, mark, say, show } from "./element.js";
 import { ago, exact, plural, whole } from "./format.js";
+import { deviceLink } from "./route.js";
 import { ask } from "./session.js";
 import { DEVICE, named } from "./states.js";
 
-const PAGE = 25;
-const LARGEST = 500;
+const PAGE = 200;
 const AGAIN_MS = 1500;
 const TYPING_MS = 200;
+const BEYOND = 8; // rows that are drawn above and below what is seen
 
-let limit = PAGE;
-let shown = [];
+let pages = []; // [{cursor, rows, next}], without gaps from the first on
 let timer = 0;
 let running = null;
 
@@ -19,16 +19,21 @@ const FILTERS = { q: "search", site: "filter-site", state: "filter-state", firmw
 
 export function watchDevices() {
   for (const state of Object.keys(DEVICE)) byId("filter-state").append(el("option", { value: state }, DEVICE[state].label));
-  for (const id of Object.values(FILTERS)) byId(id).addEventListener("input", () => { limit = PAGE; soon(TYPING_MS); });
+  for (const id of Object.values(FILTERS)) byId(id).addEventListener("input", startAnew);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
-  byId("more-devices").addEventListener("click", () => { limit = Math.min(LARGEST, limit * 2); soon(0); });
+  byId("rows-frame").addEventListener("scroll", () => requestAnimationFrame(renderRows), { passive: true });
+}
+
+function startAnew() {
+  byId("rows-frame").scrollTop = 0;
+  pages = pages.slice(0, 1);
+  soon(TYPING_MS);
 }
 
 /** Show only one site's devices. */
 export function chooseSite(site) {
   byId("filter-site").value = site;
-  limit = PAGE;
-  soon(0);
+  startAnew();
   byId("devices-title").scrollIntoView({ block: "start" });
   byId("filter-site").focus({ preventScroll: true });
 }
@@ -41,18 +46,38 @@ export function renderFleet(store) {
   arrange(byId("breakdowns"), kinds.filter(([, values]) => values.length), ([title]) => title, breakdown);
   options("filter-firmware", fleet.firmware.map((item) => item.value).filter(Boolean));
   options("filter-site", [...store.sites.keys()].sort());
-  if (!timer) soon(AGAIN_MS);
+  if (!timer && !(running && !pages.length)) soon(pages.length ? AGAIN_MS : 0);
 }
 
+/** Draw the rows that are seen; the others are room above and below. */
 export function renderRows() {
-  arrange(byId("devices"), shown, (device) => `${device.site}/${device.device}`, row);
+  const frame = byId("rows-frame");
+  const height = byId("devices").firstElementChild?.offsetHeight || 38;
+  const known = pages.reduce((sum, page) => sum + page.rows.length, 0);
+  const first = Math.max(0, Math.min(Math.floor(frame.scrollTop / height) - BEYOND, known - 1));
+  const last = Math.min(known, first + Math.ceil((frame.clientHeight || 600) / height) + 2 * BEYOND);
+  byId("gap-above").style.height = `${first * height}px`;
+  byId("gap-below").style.height = `${(known - last) * height}px`;
+  arrange(byId("devices"), between(first, last), (device) => `${device.site}/${device.device}`, row);
+  if (last > known - PAGE / 2 && pages.at(-1)?.next && !running && !timer) soon(0);
+}
+
+function between(first, last) {
+  const rows = [];
+  let start = 0;
+  for (const page of pages) {
+    if (start < last && start + page.rows.length > first) rows.push(...page.rows.slice(Math.max(0, first - start), last - start));
+    start += page.rows.length;
+  }
+  return rows;
 }
 
 export function forgetDevices() {
-  shown = [];
+  pages = [];
   clearTimeout(timer);
   timer = 0;
   running?.abort();
+  running = null;
 }
 
 function soon(milliseconds) {
@@ -60,36 +85,64 @@ function soon(milliseconds) {
   timer = setTimeout(() => { timer = 0; read(); }, milliseconds);
 }
 
+/** Read anew what is looked at, and the page behind the last one when its end is near. */
 async function read() {
   running?.abort();
-  running = new AbortController();
-  const parameters = new URLSearchParams({ limit });
-  for (const [name, id] of Object.entries(FILTERS)) if (byId(id).value) parameters.set(name, byId(id).value);
+  const mine = running = new AbortController();
   try {
-    const answer = await ask(`/v1/devices?${parameters}`, running.signal);
-    const page = await answer.json();
-    shown = page.data;
+    const from = pageAt(byId("rows-frame").scrollTop);
+    for (let index = from; index <= Math.min(from + 1, pages.length); index += 1) {
+      const cursor = index ? pages[index - 1].next : "";
+      if (index && !cursor) break;
+      const page = await readPage(cursor, mine.signal);
+      const isSame = pages[index]?.next === page.next;
+      pages = [...pages.slice(0, index), page, ...(isSame ? pages.slice(index + 1) : [])];
+    }
+    running = null;
+    counted();
     renderRows();
-    const more = Boolean(page.next);
-    show(byId("no-devices"), shown.length === 0);
-    show(byId("more-devices"), more && limit < LARGEST);
-    say(byId("device-count"), more ? `The first ${whole(shown.length)}; search to narrow it down` : plural(shown.length, "device"));
   } catch (error) {
-    if (error.name !== "AbortError") say(byId("device-count"), `The list could not be read: ${error.message}`);
+    if (error.name === "AbortError") return;
+    running = null;
+    say(byId("device-count"), `The list could not be read: ${error.message}`);
   }
+}
+
+function pageAt(scrollTop) {
+  let left = scrollTop / (byId("devices").firstElementChild?.offsetHeight || 38);
+  const index = pages.findIndex((page) => (left -= page.rows.length) < 0);
+  return Math.max(0, index);
+}
+
+async function readPage(cursor, signal) {
+  const parameters = new URLSearchParams({ limit: PAGE });
+  for (const [name, id] of Object.entries(FILTERS)) if (byId(id).value) parameters.set(name, byId(id).value);
+  if (cursor) parameters.set("cursor", cursor);
+  const { data, next } = await (await ask(`/v1/devices?${parameters}`, signal)).json();
+  return { rows: data, next };
+}
+
+function counted() {
+  const known = pages.reduce((sum, page) => sum + page.rows.length, 0);
+  show(byId("no-devices"), known === 0);
+  show(byId("rows-frame"), known > 0);
+  say(byId("device-count"), pages.at(-1)?.next ? `${whole(known)} read so far; more as you scroll` : plural(known, "device"));
 }
 
 function row() {
   const cells = Object.fromEntries(["device", "site", "state", "firmware", "hardware", "group", "reboots", "at"].map((name) => [name, el(name === "device" ? "th" : "td", name === "device" ? { scope: "row" } : { "data-label": name })]));
   cells.reboots.className = cells.at.className = "number";
   const chip = el("span", { class: "state" });
+  const name = el("a");
+  cells.device.append(name);
   cells.state.append(chip);
   const node = el("tr", {}, ...Object.values(cells));
   return {
     node,
     update(device) {
       const words = named(DEVICE, device.state);
-      say(cells.device, device.device);
+      say(name, device.device);
+      mark(name, "href", deviceLink(device.site, device.device));
       say(cells.site, device.site);
       say(chip, words.label);
       mark(chip, "data-tone", words.tone);

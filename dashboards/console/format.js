@@ -1,16 +1,28 @@
 // How numbers, times and names are written.
-const WHOLE = new Intl.NumberFormat("en");
-const FOUR = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
-const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const timeFormat = (parts) => made(() => new Intl.DateTimeFormat("en-GB", parts));
+const FOUR = made(() => new Intl.NumberFormat("en", { maximumSignificantDigits: 4 }));
+const CLOCK = timeFormat({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY = timeFormat({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const MINUTE = timeFormat({ hour: "2-digit", minute: "2-digit" });
+const DATE = timeFormat({ day: "numeric", month: "short" });
 const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+/** A format that is made when it is first needed: the browser's tables for it cost tens of milliseconds before the first paint. */
+function made(make) {
+  let format = null;
+  return { format: (value) => (format ??= make()).format(value) };
+}
 
 let offset = 0;
 /** The server's clock is the one that counts. */
 export const setClock = (serverMs) => { offset = serverMs - Date.now(); };
 export const now = () => Date.now() + offset;
 
-export const whole = (number) => WHOLE.format(number);
+/** The order of names by their letters' codes: a language's own order costs a table that a first paint would wait for. */
+export const byName = (a, b) => (a < b ? -1 : Number(a > b));
+
+/** A whole number in groups of three digits. */
+export const whole = (number) => String(Math.round(number)).replace(/\B(?=(\d{3})+$)/g, ",");
 export const plural = (number, one, many = `${one}s`) => `${whole(number)} ${number === 1 ? one : many}`;
 
 /** A measured number: four significant digits, powers of ten where zeros would have to be counted. */
@@ -38,6 +50,9 @@ export function eValue(log10) {
   return value >= 100 ? whole(Math.round(value)) : FOUR.format(Number(value.toPrecision(3)));
 }
 
+/** A probability from its logarithm. */
+export const power10 = (log10) => (log10 > -3 ? FOUR.format(Number((10 ** log10).toPrecision(2))) : power(log10, false));
+
 function power(log10, negative) {
   let exponent = Math.floor(log10);
   let mantissa = (10 ** (log10 - exponent)).toFixed(1);
@@ -58,6 +73,8 @@ export function duration(milliseconds) {
 export const ago = (at) => (at ? `${duration(now() - at)} ago` : "never");
 export const clock = (at) => CLOCK.format(at);
 export const moment = (at) => (Math.abs(now() - at) < 43_200_000 ? CLOCK : DAY).format(at);
+/** A time on an axis that spans `range` (ms). */
+export const tick = (at, [from, to]) => (to - from > 172_800_000 ? DATE : to - from < 300_000 ? CLOCK : MINUTE).format(at);
 export const exact = (at) => (at ? new Date(at).toISOString() : "");
 
 export function bytes(number) {

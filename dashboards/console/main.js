@@ -1,17 +1,26 @@
-// Sign in, follow the stream, draw what changed, at most once per frame.
-import { renderAlerts } from "./alerts.js";
+// Sign in, follow the stream, draw what changed on the page that is looked at, at most once per frame.
+import { firstPicture } from "./first.js";
+import { alertsInNumbers, renderAlerts, renderSilences } from "./alerts.js";
+import { renderAttention } from "./attention.js";
+import { forgetDevice, renderDevice, tickDevice } from "./device.js";
 import { chooseSite, forgetDevices, renderFleet, renderRows, watchDevices } from "./devices.js";
 import { byId, mark, say, show } from "./element.js";
 import { setClock } from "./format.js";
+import { openIncidents, renderIncidents } from "./incidents.js";
+import { watchKeys } from "./keyboard.js";
 import { renderFigures, renderLedger } from "./overview.js";
-import { renderRollouts } from "./rollouts.js";
-import { adoptToken, forget, keep, token } from "./session.js";
+import { renderPipeline } from "./pipeline.js";
+import { renderRollouts, rolloutsInNumbers } from "./rollouts.js";
+import { here, TITLES } from "./route.js";
+import { forget, keep, onRefused, token } from "./session.js";
+import { listen } from "./shared.js";
+import { watchSilencing } from "./silence.js";
 import { renderSites } from "./sites.js";
 import { emptyStore, take } from "./store.js";
-import { follow } from "./stream.js";
+import { watchTheme } from "./theme.js";
 
 const LINK = { off: "signed out", opening: "connecting", live: "live", waiting: "reconnecting" };
-const PARTS = ["fleet", "site", "alert", "rollout", "account"];
+const PARTS = ["fleet", "site", "alert", "rollout", "account", "incident", "silence"];
 const TICK_MS = 1000;
 
 let store = emptyStore();
@@ -20,16 +29,34 @@ let stop = null;
 let frame = 0;
 const dirty = new Set();
 
+/** What each page draws, and after a change of what. */
+const DRAWN = {
+  fleet: [
+    [PARTS, () => renderFigures(store)],
+    [["alert", "incident", "rollout"], () => renderAttention(store)],
+    [["site"], () => renderSites(store, chooseSite)],
+    [["fleet"], () => renderFleet(store)],
+  ],
+  incidents: [[["incident"], () => renderIncidents(store)]],
+  alerts: [[["alert"], () => renderAlerts(store)], [["silence"], () => renderSilences(store)]],
+  rollouts: [[["rollout"], () => renderRollouts(store)]],
+  device: [[["alert", "incident"], () => renderDevice(store)]],
+  pipeline: [[["account"], () => renderLedger(store)], [["account", "site"], () => renderPipeline(store)]],
+};
+
 function draw() {
   frame = 0;
+  if (!store.tenant && here().page !== "device") return; // nothing is known yet: no figure is better than a wrong one
   const parts = new Set(dirty);
   dirty.clear();
-  if (parts.has("rollout")) renderRollouts(store);
-  if (parts.has("alert")) renderAlerts(store);
-  if (parts.has("site")) renderSites(store, chooseSite);
-  if (parts.has("fleet")) renderFleet(store);
-  if (parts.has("account")) renderLedger(store);
-  renderFigures(store);
+  for (const [kinds, render] of DRAWN[here().page]) if (kinds.some((kind) => parts.has(kind))) render();
+  count("incidents", openIncidents(store).length);
+  count("alerts", alertsInNumbers(store).firing);
+  count("rollouts", rolloutsInNumbers(store).failed);
+}
+
+function count(what, number) {
+  say(byId(`count-${what}`), number ? String(number) : "");
 }
 
 function soon(...parts) {
@@ -37,19 +64,28 @@ function soon(...parts) {
   frame ||= requestAnimationFrame(draw);
 }
 
-function onEvent(kind, data) {
-  if (kind === "hello" || kind === "reset") {
-    setClock(data.at);
-    coming = Object.assign(emptyStore(), { tenant: data.tenant ?? store.tenant });
-  } else if (kind === "whole" && coming) {
-    [store, coming] = [coming, null];
-    say(byId("tenant"), store.tenant);
-    link("live");
-    soon(...PARTS);
-  } else if (coming) {
-    take(coming, kind, data);
-  } else {
-    soon(take(store, kind, data));
+function onStream(events) {
+  takeIn(events);
+  if (!coming) link("live");
+}
+
+function takeIn(events) {
+  for (const [kind, data] of events) {
+    if (kind === "hello" || kind === "reset") {
+      setClock(data.at);
+      coming = Object.assign(emptyStore(), { tenant: data.tenant ?? store.tenant });
+    } else if (kind === "resumed") {
+      setClock(data.at);
+      coming = null; // a picture that was lost on its way: what was known before it goes on
+    } else if (kind === "whole" && coming) {
+      [store, coming] = [coming, null];
+      say(byId("tenant"), store.tenant);
+      soon(...PARTS);
+    } else if (coming) {
+      take(coming, kind, data);
+    } else {
+      soon(take(store, kind, data));
+    }
   }
 }
 
@@ -59,30 +95,78 @@ function link(state) {
 }
 
 function open() {
-  stop?.abort();
-  stop = new AbortController();
-  show(byId("sign-in"), false);
-  show(byId("board"), true);
-  show(byId("sign-out"), true);
+  stop?.();
+  for (const [id, visible] of [["sign-in", false], ["tabs", true], ["sign-out", true]]) show(byId(id), visible);
+  if (here().page === "device") show(byId("board"), true); // which asks for itself
   link("opening");
-  follow("/v1/events", { onEvent, onLink: link, onDenied: (error) => close(error.message), signal: stop.signal });
+  soon(...PARTS);
+  stop = begin();
+}
+
+/** Show the first picture, then follow what changes; the returned function ends both. */
+function begin() {
+  const gone = new AbortController();
+  let leave = null;
+  const followed = () => {
+    if (!gone.signal.aborted) leave = listen(token(), { onEvents: onStream, onLink: link, onDenied: close });
+  };
+  firstPicture(gone.signal).then((events) => {
+    if (gone.signal.aborted) return;
+    show(byId("board"), true);
+    takeIn(events);
+    dirty.delete("fleet"); // what is below the first screen comes a frame later
+    draw(); // at once: the next frame may be one that shows nothing yet
+    painted(() => {
+      soon("fleet");
+      followed(); // the stream begins with all of this again: that may wait until this is seen
+    });
+  }, (error) => {
+    if ([401, 403].includes(error.status) && !gone.signal.aborted) close(error.message);
+    else {
+      show(byId("board"), !gone.signal.aborted);
+      followed();
+    }
+  });
+  return () => {
+    gone.abort();
+    leave?.();
+  };
+}
+
+/** Call `then` once the next frame has been painted; a tab that nobody sees paints none. */
+function painted(then) {
+  if (document.hidden) then();
+  else requestAnimationFrame(() => setTimeout(then));
 }
 
 function close(complaint = "") {
-  stop?.abort();
+  stop?.();
+  stop = null;
   forget();
   forgetDevices();
+  forgetDevice();
   store = emptyStore();
   coming = null;
-  soon(...PARTS);
+  for (const render of Object.values(DRAWN).flat().map(([, render]) => render)) render();
   renderRows();
-  show(byId("board"), false);
-  show(byId("sign-out"), false);
-  show(byId("sign-in"), true);
+  for (const [id, visible] of [["sign-in", true], ["board", false], ["tabs", false], ["sign-out", false]]) show(byId(id), visible);
   say(byId("complaint"), complaint);
   say(byId("tenant"), "");
   link("off");
   byId("token").focus();
+}
+
+/** Show the page that the address names. */
+function go() {
+  const { page } = here();
+  for (const part of document.querySelectorAll("[data-page]")) show(part, part.dataset.page === page);
+  for (const tab of document.querySelectorAll("[data-to]")) {
+    if (tab.dataset.to === page) mark(tab, "aria-current", "page");
+    else tab.removeAttribute("aria-current");
+  }
+  say(byId("page-title"), TITLES[page]);
+  document.title = `${TITLES[page]} · tidegate`;
+  soon(...PARTS);
 }
 
 byId("sign-in").addEventListener("submit", (event) => {
@@ -94,19 +178,29 @@ byId("sign-in").addEventListener("submit", (event) => {
   open();
 });
 byId("sign-out").addEventListener("click", () => close());
-addEventListener("hashchange", () => {
-  const before = token();
-  adoptToken();
-  if (token() !== before) open();
-  soon("rollout");
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("main").focus();
 });
+addEventListener("hashchange", () => {
+  go();
+  scrollTo(0, 0);
+  document.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "center" });
+});
+addEventListener("pagehide", () => stop?.());
+addEventListener("pageshow", (event) => { if (event.persisted && token()) open(); });
 setInterval(() => {
   if (document.hidden || byId("board").hidden) return;
   renderRows(); // "12 s ago" grows older by itself
-  soon("alert", "site", "rollout");
+  tickDevice();
+  soon("alert", "site", "rollout", "incident", "silence");
 }, TICK_MS);
 
-adoptToken();
+onRefused(close);
+watchTheme();
+watchKeys();
 watchDevices();
+watchSilencing();
+go();
 if (token()) open();
 else close();

@@ -6,7 +6,7 @@ import { rolloutsInNumbers } from "./rollouts.js";
 import { sitesInNumbers } from "./sites.js";
 
 export function renderFigures(store) {
-  arrange(byId("figures"), [devices(store), sites(store), alerts(store), rollouts(store)], (item) => item.key, figure);
+  arrange(byId("figures"), store.tenant ? [devices(store), sites(store), alerts(store), rollouts(store)] : [], (item) => item.key, figure);
 }
 
 function figure() {

@@ -2,8 +2,9 @@
 import { stackedBar } from "./bar.js";
 import { evidenceChart } from "./chart.js";
 import { arrange, byId, el, mark, say, show } from "./element.js";
-import { ago, eValue, exact, moment, plural, whole } from "./format.js";
-import { ask, fragment } from "./session.js";
+import { ago, byName, eValue, exact, moment, plural, whole } from "./format.js";
+import { here } from "./route.js";
+import { ask } from "./session.js";
 import { named, VERDICT } from "./states.js";
 
 const OPEN = 3; // how many rollouts are shown whole
@@ -19,8 +20,8 @@ const opened = new Set();
 
 /** Show all rollouts: the newest whole, the others in a list to open. */
 export function renderRollouts(store) {
-  const linked = fragment().get("rollout");
-  const all = [...store.rollouts.values()].sort((a, b) => rank(a) - rank(b) || b.created - a.created || a.rollout.localeCompare(b.rollout));
+  const [linked] = here().names;
+  const all = [...store.rollouts.values()].sort((a, b) => (b.rollout === linked) - (a.rollout === linked) || rank(a) - rank(b) || b.created - a.created || byName(a.rollout, b.rollout));
   // One that has ended is shown whole only when asked for, or when there is nothing else to look at.
   const isOpen = (item, index) => index === 0 || (index < OPEN && item.state !== "ended") || item.rollout === linked || opened.has(item.rollout);
   arrange(byId("rollouts"), all.filter(isOpen), (item) => item.rollout, card);
@@ -65,6 +66,7 @@ function card(first) {
   const verdict = chip();
   const state = el("span", { class: "aside" });
   const reason = el("p", { class: "reason" });
+  const people = el("p", { class: "aside people" });
   const chart = evidenceChart();
   const numbers = el("dl", { class: "numbers" });
   const guards = el("tbody");
@@ -74,13 +76,12 @@ function card(first) {
   const rollback = rollbackPart();
   const node = el("article", { class: "rollout" },
     el("header", {}, el("div", { class: "rollout-name" }, title, versions), el("div", { class: "rollout-state" }, verdict.node, state)),
-    reason,
+    reason, people,
     el("div", { class: "rollout-body" }, el("figure", {}, el("figcaption", {}, "Evidence of harm (e-value)"), chart.node), el("div", {}, numbers, guardTable)),
     rollback.node);
   const path = evidencePath(first.rollout, () => draw());
   let current = first;
   const draw = () => chart.update(path.points, current.verdict?.threshold ?? -Math.log10(current.alpha || 0.05), current.alpha || 0.05);
-  if (fragment().get("rollout") === first.rollout) requestAnimationFrame(() => node.scrollIntoView({ block: "start" }));
   return {
     node,
     update(item) {
@@ -92,6 +93,7 @@ function card(first) {
       verdict.update(words);
       say(state, item.state === "running" ? words.means : item.state);
       say(reason, item.verdict?.reason ?? "Waiting for the first evidence.");
+      say(people, byPeople(item));
       arrange(numbers, figures(item), (figure) => figure.key, figure);
       show(guardTable, Boolean(item.verdict?.guards.length));
       arrange(guards, item.verdict?.guards ?? [], (guard) => guard.name, () => guardRow(() => current.verdict.threshold));
@@ -100,6 +102,12 @@ function card(first) {
       draw();
     },
   };
+}
+
+/** What people have done about it: who began it, and who asked for what. */
+function byPeople({ created_by: maker, verdict }) {
+  const decided = verdict?.forced ? `decided by people (${verdict.forced})` : "";
+  return [maker && `begun by ${maker}`, decided, ...(verdict?.people ?? [])].filter(Boolean).join(" · ");
 }
 
 function figures(item) {

@@ -1,30 +1,37 @@
-// The access token: taken from the address's fragment or from the form, kept for this tab alone.
+// The access token, kept for this tab alone: it is typed into the form and travels in a header, never in an address.
 const KEY = "tidegate.token";
-
-/** Parameters of the fragment (`#token=…&rollout=…`). */
-export function fragment() {
-  return new URLSearchParams(location.hash.slice(1));
-}
-
-/** Take a token from the fragment, and it from the address bar and the history at once. */
-export function adoptToken() {
-  const parameters = fragment();
-  const token = parameters.get("token");
-  if (!token) return;
-  parameters.delete("token");
-  const rest = parameters.toString();
-  history.replaceState(null, "", location.pathname + (rest ? `#${rest}` : ""));
-  keep(token);
-}
 
 export const token = () => sessionStorage.getItem(KEY) ?? "";
 export const keep = (text) => sessionStorage.setItem(KEY, text);
 export const forget = () => sessionStorage.removeItem(KEY);
 
 /** A GET of the API. Throws an Error with the problem's own words; `status` says which kind. */
-export async function ask(path, signal) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${token()}` }, signal, cache: "no-store" });
+export const ask = (path, signal) => call(path, { signal });
+
+/** A POST with a JSON body; the answer's `data`. */
+export async function send(path, body) {
+  const options = { method: "POST", body: JSON.stringify(body) };
+  return (await (await call(path, options, { "Content-Type": "application/json" })).json()).data;
+}
+
+async function call(path, options, headers = {}) {
+  const shown = token();
+  try {
+    return await checked(await fetch(path, { ...options, headers: { ...headers, Authorization: `Bearer ${shown}` }, cache: "no-store" }));
+  } catch (error) {
+    if (error.status === 401 && shown === token()) refused(error.message);
+    throw error;
+  }
+}
+
+let refused = () => {};
+/** `then(words)` is called when the API does not take the token any more. */
+export const onRefused = (then) => { refused = then; };
+
+/** The answer, or an Error that says what went wrong in words for people. */
+export async function checked(answer) {
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({}));
-  throw Object.assign(new Error(problem.detail || problem.title || answer.statusText), { status: answer.status });
+  const words = problem.detail || problem.title || answer.statusText || `status ${answer.status}`;
+  throw Object.assign(new Error(words), { status: answer.status });
 }

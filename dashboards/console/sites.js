@@ -1,7 +1,7 @@
 // Sites: whether they are heard, how far behind they are, and their devices by state.
 import { stackedBar } from "./bar.js";
 import { arrange, byId, el, mark, say, show } from "./element.js";
-import { bytes, duration, now, plural } from "./format.js";
+import { byName, bytes, duration, now, plural } from "./format.js";
 import { DEVICE, named, SITE } from "./states.js";
 
 const GRAVITY = ["dark", "cut_off", "behind", "unheard", "live"];
@@ -9,7 +9,7 @@ const SHOWN = 200;
 
 /** `choose(site)` is called when somebody wants a site's devices. */
 export function renderSites(store, choose) {
-  const sites = [...store.sites.values()].sort((a, b) => GRAVITY.indexOf(a.state) - GRAVITY.indexOf(b.state) || a.site.localeCompare(b.site));
+  const sites = [...store.sites.values()].sort((a, b) => GRAVITY.indexOf(a.state) - GRAVITY.indexOf(b.state) || byName(a.site, b.site));
   arrange(byId("sites"), sites.slice(0, SHOWN), (site) => site.site, () => entry(choose));
   show(byId("no-sites"), sites.length === 0);
 }

@@ -24,8 +24,30 @@ export const VERDICT = {
 
 export const ALERT = {
   firing: { label: "firing", tone: "bad" },
+  stale: { label: "not heard since", tone: "warn" },
+  acknowledged: { label: "looked after", tone: "wait" },
+  suppressed: { label: "silenced", tone: "idle" },
   pending: { label: "pending", tone: "warn" },
   resolved: { label: "resolved", tone: "ok" },
+};
+
+export const INCIDENT = {
+  growing: { label: "growing", tone: "bad" },
+  open: { label: "open", tone: "warn" },
+  resolved: { label: "resolved", tone: "ok" },
+  merged: { label: "part of another", tone: "idle" },
+};
+
+/** What happened to a device; `mark` is its word in a chart. */
+export const CHANGE = {
+  first_seen: { label: "first seen", tone: "idle", name: "Device" },
+  attributes: { label: "changed", tone: "idle", name: "Hardware, group or tags" },
+  installed: { label: "installed", tone: "wait", name: "Firmware" },
+  rebooted: { label: "rebooted", tone: "warn", name: "Device", mark: "reboot" },
+  silent: { label: "silent", tone: "bad", name: "Device", mark: "silent" },
+  lost: { label: "lost", tone: "warn", name: "Device", mark: "lost" },
+  returned: { label: "returned", tone: "ok", name: "Device", mark: "back" },
+  retired: { label: "retired", tone: "idle", name: "Device" },
 };
 
 const UNKNOWN = { tone: "idle" };

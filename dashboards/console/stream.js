@@ -1,22 +1,22 @@
 // Server-sent events read by fetch, so that the token travels in a header and never in an address.
-import { ask } from "./session.js";
+import { checked } from "./session.js";
 
 const SILENT_MS = 25_000; // the server says something at least every ten seconds
 const LONGEST_WAIT_MS = 10_000;
 
-/** Follow `path` for ever: `onEvent(kind, data)`, `onLink(state)`; ends when `onDenied(error)` was called. */
-export async function follow(path, { onEvent, onLink, onDenied, signal }) {
-  let wait = 500;
+/** Follow the events for ever: `onEvents([[kind, data], …])`, `onLink(state)`; ends when `onDenied(message)` was called. */
+export async function follow(token, { onEvents, onLink, onDenied }, signal) {
+  let [wait, mark] = [500, ""];
   while (!signal.aborted) {
     try {
-      await readOnce(path, (kind, data) => {
-        wait = 500;
-        onEvent(kind, data);
+      await readOnce(token, mark, (events, told) => {
+        [wait, mark] = [500, told || mark];
+        if (events.length) onEvents(events);
       }, signal);
-      onLink("waiting");
+      if (!signal.aborted) onLink("waiting");
     } catch (error) {
       if (signal.aborted) return;
-      if (error.status === 401 || error.status === 403) return onDenied(error);
+      if (error.status === 401 || error.status === 403) return onDenied(error.message);
       onLink("waiting");
     }
     await pause(wait * (0.5 + Math.random() / 2), signal);
@@ -24,9 +24,12 @@ export async function follow(path, { onEvent, onLink, onDenied, signal }) {
   }
 }
 
-async function readOnce(path, onEvent, signal) {
+/** One connection: `onTold(events, mark)`; with the mark of a former one it begins where that was lost. */
+async function readOnce(token, mark, onTold, signal) {
   const silent = new AbortController();
-  const answer = await ask(path, AbortSignal.any([signal, silent.signal]));
+  const headers = { Authorization: `Bearer ${token}`, ...(mark ? { "Last-Event-ID": mark } : {}) };
+  const options = { headers, signal: AbortSignal.any([signal, silent.signal]), cache: "no-store" };
+  const answer = await checked(await fetch("/v1/events?kinds=fleet,site,alert,incident,rollout,account,silence", options));
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   let alarm = setTimeout(() => silent.abort(), SILENT_MS);
@@ -36,27 +39,25 @@ async function readOnce(path, onEvent, signal) {
       if (done) return;
       clearTimeout(alarm);
       alarm = setTimeout(() => silent.abort(), SILENT_MS);
-      text = emit(text + value, onEvent);
+      const blocks = (text + value).split("\n\n");
+      text = blocks.pop();
+      const told = blocks.findLast((block) => /^id: /m.test(block))?.match(/^id: (.*)$/m)[1];
+      onTold(blocks.map(parse).filter(Boolean), told ?? "");
     }
   } finally {
     clearTimeout(alarm);
   }
 }
 
-/** Emit the whole events of `text`; the rest of it, the beginning of the next one. */
-function emit(text, onEvent) {
-  const blocks = text.split("\n\n");
-  const rest = blocks.pop();
-  for (const block of blocks) {
-    let kind = "message";
-    let data = "";
-    for (const line of block.split("\n")) {
-      if (line.startsWith("event: ")) kind = line.slice(7);
-      else if (line.startsWith("data: ")) data += line.slice(6);
-    }
-    if (data) onEvent(kind, JSON.parse(data));
+/** One event's kind and data; null for a comment. */
+function parse(block) {
+  let kind = "message";
+  let data = "";
+  for (const line of block.split("\n")) {
+    if (line.startsWith("event: ")) kind = line.slice(7);
+    else if (line.startsWith("data: ")) data += line.slice(6);
   }
-  return rest;
+  return data ? [kind, JSON.parse(data)] : null;
 }
 
 function pause(milliseconds, signal) {

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 POLL_S = 2.0
 """How long one look waits at the most; what comes ends it at once."""
-_MOST_RECORDS = 500
+_MOST_RECORDS = 2_000
+"""A wave of commands is kept in few transactions: each writes a good part of the table's pages."""
 
 
 class DownConsumer:

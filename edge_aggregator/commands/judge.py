@@ -1,9 +1,15 @@
-"""Whether a command may go to its device: pure."""
+"""Whether a command may go to its device: pure.
+
+Checking a signature takes a hundred times as long as the rest, and needs nothing of the gateway's state: `opened` may be called in
+any thread, beside the others.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from ingest.contract.bundle import BUNDLE_HEADER
 from ingest.contract.commands import Command, RefusedCommandError, open_command
 from ingest.contract.reasons import CommandRefusal
 
@@ -12,8 +18,10 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from edge_aggregator.commands.table import CommandTable
+    from edge_aggregator.commands.table import Book
     from edge_aggregator.devices.registry import Site
+    from ingest.contract.bundle import Bundles
+    from ingest.contract.records import Record
 
 
 class Verdict(NamedTuple):
@@ -24,24 +32,31 @@ class Verdict(NamedTuple):
     again: bool = False
 
 
-def judge(envelope: bytes, keys: Mapping[str, Ed25519PublicKey], site: Site, known: CommandTable, now: int) -> Verdict:
-    """Verify a command and say why it must not go, if so; `now` in ms."""
+def opened(record: Record, keys: Mapping[str, Ed25519PublicKey], bundles: Bundles) -> Command | CommandRefusal:
+    """A command whose signature, or that of its bundle, is good; or why nothing in the envelope may be believed."""
+    envelope, proof = record.value or b"", record.header(BUNDLE_HEADER)
     try:
-        command = open_command(envelope, keys)
+        return open_command(envelope, keys, partial(bundles.vouches, envelope=envelope, proof=proof) if proof else None)
     except RefusedCommandError as error:
-        return Verdict(None, error.reason)
+        return error.reason
+
+
+def judge(command: Command | CommandRefusal, site: Site, book: Book, now: int) -> Verdict:
+    """Why what `opened` made of an envelope must not go, if so; `now` in ms."""
+    if isinstance(command, CommandRefusal):
+        return Verdict(None, command)
     # The log delivers at least once: a second copy is no second command.
-    if known.get(command.command) is not None:
+    if command.command in book.known:
         return Verdict(command, None, again=True)
-    return Verdict(command, _refusal(command, site, known, now))
+    return Verdict(command, _refusal(command, site, book, now))
 
 
-def _refusal(command: Command, site: Site, known: CommandTable, now: int) -> CommandRefusal | None:
+def _refusal(command: Command, site: Site, book: Book, now: int) -> CommandRefusal | None:
     if command.tenant != site.tenant:
         return CommandRefusal.FOREIGN_TENANT
     if command.site != site.site:
         return CommandRefusal.FOREIGN_SITE
-    highest = known.highest_counter(command.device)
+    highest = book.counters.get(command.device, -1)
     # Who plays an old command again cannot give it a new counter.
     if command.counter < highest:
         return CommandRefusal.REPLAYED

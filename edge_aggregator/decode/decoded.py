@@ -33,7 +33,7 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StateMessage(msgspec.Struct, frozen=True, array_like=True, tag="state"):
-    """What a device said of itself, taken at `at` (ms); `retained` messages are no sign of life."""
+    """What a device said of itself, taken at `at` (ms); `retained` messages are no sign of life. `tags` None: it said nothing of them."""
 
     device: int
     at: int
@@ -43,6 +43,7 @@ class StateMessage(msgspec.Struct, frozen=True, array_like=True, tag="state"):
     hardware: str = ""
     group: str = ""
     boot: str = ""
+    tags: list[str] | None = None
 
 
 class AckMessage(msgspec.Struct, frozen=True, array_like=True, tag="ack"):

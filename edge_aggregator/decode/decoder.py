@@ -5,12 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from edge_aggregator.decode.collected import Collected
 from edge_aggregator.decode.events import read_ack, read_state
 from edge_aggregator.decode.finish import finish
 from edge_aggregator.decode.tables import Channel
 from edge_aggregator.decode.telemetry import Origin, read_messages, read_unusual
 from edge_aggregator.receive.port import Message
+from ingest.contract.device_time import TimeRequest
 from ingest.contract.reasons import EventRejection, SampleRejection
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from edge_aggregator.decode.tables import Place, Tables
 
 _EVENT_CHANNELS = (Channel.STATE, Channel.ACK)
+_TIME_REQUESTS = msgspec.json.Decoder(TimeRequest)
 _OURS = (Channel.COMMAND, Channel.ALARM)
 
 
@@ -53,6 +57,8 @@ def _read_other(at: int, tables: Tables, into: Collected, message: Message) -> N
         _foreign(message, at, place, into)
     elif len(message.payload) > tables.limits.payload_bytes:
         _too_large(message, at, tables, into)
+    elif place.channel is Channel.CLOCK:
+        _read_time_request(message, at, place, tables, into)
     elif place.channel in _EVENT_CHANNELS:
         _read_event(message, at, place, tables, into)
     else:
@@ -89,6 +95,16 @@ def _read_event(message: Message, at: int, place: Place, tables: Tables, into: C
         _reject_event(message, at, EventRejection.MALFORMED, str(error), into)
 
 
+def _read_time_request(message: Message, at: int, place: Place, tables: Tables, into: Collected) -> None:
+    # A nonce that the broker has kept is an old one, and whoever is not known yet asks again once it is.
+    if message.retain or tables.names.find_device(place.device) is None:
+        return
+    try:
+        tables.asked[place.device] = _TIME_REQUESTS.decode(message.payload).nonce
+    except ValueError as error:
+        _reject_event(message, at, EventRejection.MALFORMED, str(error), into)
+
+
 def _foreign(message: Message, at: int, place: Place, into: Collected) -> None:
     if place.foreign_event:
         _reject_event(message, at, EventRejection.FOREIGN_SITE, message.topic, into)
@@ -99,7 +115,7 @@ def _foreign(message: Message, at: int, place: Place, into: Collected) -> None:
 def _too_large(message: Message, at: int, tables: Tables, into: Collected) -> None:
     place = tables.place(message.topic)
     detail = f"{len(message.payload)} bytes" if message.payload else "skipped by the receiver"
-    if place.channel in _EVENT_CHANNELS or place.foreign_event:
+    if place.channel in (*_EVENT_CHANNELS, Channel.CLOCK) or place.foreign_event:
         _reject_event(message, at, EventRejection.TOO_LARGE, detail, into)
     elif place.channel not in _OURS:
         device = tables.names.find_device(place.device)

@@ -10,6 +10,9 @@ from edge_aggregator.decode.decoded import AckMessage, StateMessage
 from ingest.contract.batch_wire import TEXT_LIMIT
 
 _Text = Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
+MOST_TAGS = 32
+_Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_Tags = Annotated[list[_Tag], msgspec.Meta(max_length=MOST_TAGS)]
 
 
 class _State(msgspec.Struct):
@@ -18,6 +21,7 @@ class _State(msgspec.Struct):
     hardware: _Text = ""
     group: _Text = ""
     boot: _Text | int = ""
+    tags: _Tags | None = None
 
 
 class _Ack(msgspec.Struct):
@@ -35,8 +39,9 @@ def read_state(payload: bytes, device: int, at: int, *, retained: bool) -> State
     """A state message. Raises ValueError (msgspec.DecodeError is one)."""
     found = _STATES.decode(payload)
     texts = (found.firmware, found.hardware, found.group, str(found.boot))
-    _check_printable(*texts)
-    return StateMessage(device, at, retained, found.state, *texts)
+    _check_printable(*texts, *(found.tags or ()))
+    tags = None if found.tags is None else sorted(set(found.tags))
+    return StateMessage(device, at, retained, found.state, *texts, tags)
 
 
 def read_ack(payload: bytes, device: int, at: int) -> AckMessage:

@@ -43,6 +43,7 @@ class Channel(StrEnum):
     ACK = "ack"
     COMMAND = "command"  # our own, come back through a wide subscription
     ALARM = "alarm"  # our own as well
+    CLOCK = "clock"
     FOREIGN = "foreign"
     UNKNOWN = "unknown"
 
@@ -76,6 +77,8 @@ class Tables:
     def __init__(self, site: str, names: Names, limits: Limits, rates: Rates | None = None) -> None:
         self.names, self.limits = names, limits
         self.rates = rates or Rates(QuotaConfig())
+        self.asked: dict[str, str] = {}
+        """Devices that want to know the time, with their nonces."""
         self.shapes: dict[tuple[str, ...], Shape] = {}
         self.ways: dict[str, Way] = {}
         """By topic: how its messages are read without a dictionary, as long as they keep their layout."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from edge_aggregator.decode.tables import Tables
 
 _MOST_FLOAT_TS = float(1 << 62)
+_MOST_DIGITS = 20
+"""Of a whole number of 64 bits, its sign included."""
 
 
 def read_messages(
@@ -125,8 +127,16 @@ def _parse(payload: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         # Many devices write NaN and Infinity, which JSON does not have: their good neighbours are worth reading.
         if b"NaN" in payload or b"Infinity" in payload or "infinity" in str(error):
-            return json.loads(payload, parse_int=float)
+            return json.loads(payload, parse_int=_whole)
         raise
+
+
+def _whole(digits: str) -> int | float:
+    # As orjson has it: exact as far as 64 bits go, a float beyond. Python's own reading refuses very long ones.
+    if len(digits) > _MOST_DIGITS:
+        return float(digits)
+    number = int(digits)
+    return number if -(1 << 63) <= number < 1 << 64 else float(number)
 
 
 def _read_object(item: dict[str, Any], origin: Origin, tables: Tables, into: Collected) -> None:

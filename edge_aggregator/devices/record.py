@@ -24,13 +24,14 @@ class Attributes(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Record(msgspec.Struct, array_like=True):
-    """A device: its state, boot, reboots, and its attributes now and before (`history`, oldest first, never empty)."""
+    """A device: its state, boot, reboots, tags, and its attributes now and before (`history`, oldest first, never empty)."""
 
     state: DeviceState = DeviceState.ONLINE
     boot: str = ""
     reboots: int = 0
     installed_at: int = 0
     history: list[Attributes] = msgspec.field(default_factory=lambda: [Attributes()])
+    tags: list[str] = []
 
     @property
     def attributes(self) -> Attributes:
@@ -43,7 +44,7 @@ class Record(msgspec.Struct, array_like=True):
 
     def describe(self, message: StateMessage) -> DeviceChange | None:
         """Take over what the device says of itself; what that changed, if anything."""
-        before, boot = self.attributes, self.boot
+        before, boot, tags = self.attributes, self.boot, self.tags
         after = Attributes(
             message.at,
             message.firmware or before.firmware,
@@ -55,8 +56,8 @@ class Record(msgspec.Struct, array_like=True):
             unknown = before == Attributes()
             self.history.append(msgspec.structs.replace(after, since=0) if unknown else after)
             self.history = self.history[1:] if unknown else self.history[-_MOST_HISTORY:]
-        self.boot = message.boot or boot
-        return self._change(before, boot, message.at)
+        self.boot, self.tags = message.boot or boot, tags if message.tags is None else message.tags
+        return self._change(before, boot, message.at) or (DeviceChange.ATTRIBUTES if self.tags != tags else None)
 
     def _change(self, before: Attributes, boot: str, at: int) -> DeviceChange | None:
         after = self.attributes

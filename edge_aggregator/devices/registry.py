@@ -220,6 +220,7 @@ class Registry:
                 previous_firmware=previous_firmware,
                 hardware=record.attributes.hardware,
                 group=record.attributes.group,
+                tags=record.tags,
                 boot=record.boot,
                 reboots=record.reboots,
                 last_seen=int(self.columns["seen"][device]),

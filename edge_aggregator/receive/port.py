@@ -78,3 +78,10 @@ class Downlink(Protocol):
         `retain` is for what panels on the site look at: whoever subscribes later is told as well.
         """
         ...
+
+    def send(self, topic: str, payload: bytes, answered: Callable[[bool], None]) -> None:
+        """The same for a command, without waiting: `answered` is called later, with what `publish` returns.
+
+        Many may be under way.
+        """
+        ...

@@ -11,7 +11,7 @@ from edge_aggregator.outbox.outbox import Kind
 from edge_aggregator.recorder.answers import Answer
 from ingest.contract.commands import RefusedCommandError
 from ingest.contract.reasons import RequestRefusal
-from ingest.contract.records import TRACE_HEADER, dead_letter
+from ingest.contract.records import dead_letter
 from ingest.contract.requests import LIFE_LIMIT_MS, open_request
 from ingest.contract.topics import REQUESTS, dead
 
@@ -74,9 +74,9 @@ class Clerk:
         if self._state.requests.knows(request.request):
             return "duplicate"
         refusal = self._refusal(request, now)
-        self._state.requests.add(request, now, _trace(record))
+        self._state.requests.add(request, now, record.trace)
         if refusal is not None:
-            self._close(request, Answer(refusal.value), _trace(record), now)
+            self._close(request, Answer(refusal.value), record.trace, now)
         return refusal.value if refusal else "taken"
 
     def _refusal(self, request: SampleRequest, now: int) -> RequestRefusal | None:
@@ -98,7 +98,3 @@ class Clerk:
             self._state.outbox.put(Kind.EVENT, now, last)
             answer = msgspec.structs.replace(answer, chunks=answer.chunks + 1)
         self._state.outbox.put(Kind.EVENT, now, self._answers.audit(request, answer, now, trace))
-
-
-def _trace(record: Record) -> str:
-    return (record.header(TRACE_HEADER) or b"").decode("ascii", "replace")

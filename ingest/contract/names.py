@@ -145,6 +145,13 @@ INGEST_ROWS = MetricSpec(
     ("outcome",),
     "Windows stored, superseded, removed or refused by the store.",
 )
+INGEST_STORE_SECONDS = MetricSpec(
+    "tidegate_ingest_store_seconds",
+    "histogram",
+    (),
+    "Time in which the store took one batch, waiting for a store that was away included; exemplars name the trace.",
+    "A slow store holds up the partition: see its own metrics, or give ingest more processes.",
+)
 INGEST_FORGOTTEN = MetricSpec(
     "tidegate_ingest_forgotten_windows_total",
     "counter",
@@ -166,12 +173,67 @@ INGEST_LEDGER_BROKEN = MetricSpec(
     "Gateways whose account does not balance or whose chain is broken.",
     "Trust nothing of that gateway until it is explained: its key or its state was tampered with or lost.",
 )
+HANDOVERS = MetricSpec(
+    "tidegate_handovers_total",
+    "counter",
+    ("stage", "outcome"),
+    "States of partitions that were left in the shared folder, taken from there, or could not be (failed).",
+    "`failed`: the folder of `analytics.shared_dir` cannot be written, or a file in it is damaged: whoever gets the partition"
+    " then continues from its own state, or learns anew.",
+)
 ANALYTICS_SERIES = MetricSpec("tidegate_analytics_series", "gauge", (), "Series in the series table.")
 ANALYTICS_ROWS = MetricSpec("tidegate_analytics_rows_total", "counter", ("outcome",), "Windows seen by the detector.")
+ANALYTICS_ASKED = MetricSpec(
+    "tidegate_analytics_asked_false_alerts",
+    "gauge",
+    (),
+    "Alarms per 1,000 series and day that are allowed where nothing is wrong.",
+)
+ANALYTICS_OBSERVED = MetricSpec(
+    "tidegate_analytics_observed_alerts",
+    "gauge",
+    (),
+    "Alarms per 1,000 series and day that have begun since the process did, true ones among them.",
+    "Far above the rate asked for: something is wrong with many devices, or with what is taken for normal;"
+    " `tidegate anomaly list` shows which.",
+)
+ANALYTICS_SERIES_SECONDS = MetricSpec(
+    "tidegate_analytics_judged_series_seconds_total",
+    "counter",
+    (),
+    "Series times seconds that were judged: alarms that began over this are the rate of any stretch.",
+)
 ANALYTICS_ANOMALIES = MetricSpec(
     "tidegate_analytics_anomalies_total", "counter", ("detector", "status"), "Anomalies by detector and status."
 )
+RULE_SERIES = MetricSpec("tidegate_rule_series", "gauge", (), "Series that rules look at.")
+RULE_ROWS = MetricSpec(
+    "tidegate_rule_rows_total",
+    "counter",
+    ("outcome",),
+    "Windows that no rule judged: historical, no_room (raise `alerts.max_series`).",
+)
+RULE_CONDITIONS = MetricSpec(
+    "tidegate_rule_conditions_total", "counter", ("rule", "status"), "What rules said of series, by rule and status."
+)
+ANALYTICS_WITHHELD = MetricSpec(
+    "tidegate_analytics_withheld_anomalies_total",
+    "counter",
+    (),
+    "Anomalies that were not told because people said that they are normal.",
+    "`tidegate anomaly said` lists what people said; `tidegate anomaly undo` takes it back.",
+)
+ANALYTICS_FEEDBACK = MetricSpec(
+    "tidegate_analytics_feedback", "gauge", ("scope",), "What people said is normal and has not been undone, by scope."
+)
 ALERTS_ACTIVE = MetricSpec("tidegate_alerts_active", "gauge", ("state",), "Alerts by state.")
+ALERTS_PASSED_OVER = MetricSpec(
+    "tidegate_alerts_passed_over_total",
+    "counter",
+    ("name",),
+    "Conditions that became no alert because those that live take `alerts.alert_bytes`, by the alert's name.",
+    "A rule that matches nearly everything, or a bound that is too small; what still holds is taken when it is said again.",
+)
 ALERT_DELIVERIES = MetricSpec(
     "tidegate_alert_deliveries_total",
     "counter",
@@ -179,7 +241,34 @@ ALERT_DELIVERIES = MetricSpec(
     "Notifications by outcome: delivered, retried, refused, parted (a refused group sent singly), repeat_failed.",
     "A receiver that refuses or is away: `/readyz` says why; nothing is lost, deliveries wait.",
 )
+ALERT_CURVES = MetricSpec(
+    "tidegate_alert_curves_total",
+    "counter",
+    ("outcome",),
+    "Curves for notifications: drawn, no_windows (the store has none of the series), unavailable (it did not answer in time).",
+    "`unavailable`: notifications leave without a curve; see the store.",
+)
+ALERT_CIRCUIT = MetricSpec(
+    "tidegate_alert_circuit_open",
+    "gauge",
+    ("receiver",),
+    "1 while a receiver has failed several times in a row and is tried with one group at a time.",
+)
 ALERT_OUTBOX = MetricSpec("tidegate_alert_outbox", "gauge", ("receiver",), "Notifications that wait for delivery.")
+INCIDENTS_OPEN = MetricSpec("tidegate_incidents_open", "gauge", (), "Incidents that are not over.")
+INCIDENT_CHANGES = MetricSpec(
+    "tidegate_incident_changes_total",
+    "counter",
+    ("reason",),
+    "Changes of incidents that were written, by their reason.",
+)
+INCIDENTS_FULL = MetricSpec(
+    "tidegate_incidents_passed_over",
+    "gauge",
+    (),
+    "Series that alarmed, and devices, for which incidents had no room.",
+    "Raise `analytics.incidents.incident_bytes` or `fleet_bytes`, or find out why so many series alarm at once.",
+)
 GATE_E_VALUE = MetricSpec(
     "tidegate_gate_log10_e", "gauge", ("rollout",), "Logarithm (base 10) of the rollout's e-value against harmlessness."
 )

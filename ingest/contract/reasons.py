@@ -93,6 +93,7 @@ class CommandRefusal(StrEnum):
     REPLAYED = "replayed"  # its counter is below the last one taken
     COUNTER_REUSED = "counter_reused"  # the same counter with other content
     UNKNOWN_KIND = "unknown_kind"
+    DOWNGRADE = "downgrade"  # an older version, and nothing in the command says that it may be
     CLOCK_UNSET = "clock_unset"
 
 

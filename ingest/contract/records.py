@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -55,15 +56,23 @@ class Record(msgspec.Struct, frozen=True):
         """Where it was read."""
         return TopicPartition(self.topic, self.partition)
 
+    @property
+    def trace(self) -> str:
+        """Its `traceparent`, empty without one."""
+        return (self.header(TRACE_HEADER) or b"").decode("ascii", "replace")
+
     def header(self, name: str) -> bytes | None:
         """The first header of that name, or None."""
         return next((value for key, value in self.headers if key == name), None)
 
 
+_TIMES = 64
+"""So many times are kept as text: records that are made together often share theirs."""
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999: no calendar goes on, and no time that is taken from outside is later."""
 
 
+@functools.lru_cache(_TIMES)
 def rfc3339(ms: int) -> str:
     """Milliseconds since the epoch as RFC 3339 in UTC, held between 1970 and 9999."""
     ms = min(max(ms, 0), LATEST_MS)

@@ -13,7 +13,15 @@ REQUESTS = "telemetry.requests.v1"
 PULLS = "telemetry.pulls.v1"
 DEVICES = "fleet.devices.v1"
 ANOMALIES = "fleet.anomalies.v1"
+CONDITIONS = "fleet.conditions.v1"
+RULES = "fleet.rules.v1"
 ALERTS = "fleet.alerts.v1"
+ALERT_HISTORY = "fleet.alerts.history.v1"
+SILENCES = "fleet.silences.v1"
+ACKNOWLEDGEMENTS = "fleet.acknowledgements.v1"
+SUMMARIES = "fleet.summaries.v1"
+INCIDENTS = "fleet.incidents.v1"
+FEEDBACK = "fleet.feedback.v1"
 PLANS = "rollout.plans.v1"
 EVIDENCE = "rollout.evidence.v1"
 VERDICTS = "rollout.verdicts.v1"
@@ -48,7 +56,15 @@ SETTINGS: dict[str, TopicSettings] = {
     PULLS: _YEAR,
     DEVICES: _COMPACTED,
     ANOMALIES: _TIMED,
+    CONDITIONS: _TIMED,
+    RULES: _SINGLE_COMPACTED,
     ALERTS: _COMPACTED,
+    ALERT_HISTORY: _YEAR,
+    SILENCES: _SINGLE_COMPACTED,
+    ACKNOWLEDGEMENTS: _SINGLE_COMPACTED,
+    SUMMARIES: _TIMED,
+    INCIDENTS: _COMPACTED,
+    FEEDBACK: _SINGLE_COMPACTED,
     PLANS: _SINGLE_COMPACTED,
     EVIDENCE: _EVIDENCE,
     VERDICTS: _SINGLE_COMPACTED,
@@ -84,14 +100,14 @@ def is_name(text: str) -> bool:
 
 
 class DeviceTopic(NamedTuple):
-    """A device's MQTT topic, taken apart: `channel` is telemetry, state, command, ack or alarm."""
+    """A device's MQTT topic, taken apart: `channel` is telemetry, state, command, ack, alarm or clock."""
 
     site: str
     device: str
     channel: str
 
 
-CHANNELS = frozenset({"telemetry", "state", "command", "ack", "alarm"})
+CHANNELS = frozenset({"telemetry", "state", "command", "ack", "alarm", "clock"})
 
 
 def device_topic(site: str, device: str, channel: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.contract.batch_wire import BadBatchError, decode_batch
+from ingest.contract.batch_wire import BadBatchError
 from ingest.contract.reasons import BatchRejection
 from ingest.runtime.gateways import Gateways, UnverifiedError
 
@@ -28,10 +28,7 @@ class TurnedAwayError(ValueError):
 def admit(record: Record, gateways: Gateways) -> RollupBatch:
     """The record's batch. Raises TurnedAwayError, and nothing else, whatever the record is."""
     try:
-        signer = gateways.verify(record)
-        assert record.value is not None
-        batch = decode_batch(record.value)
-        gateways.check_origin(signer, batch.origin.tenant, batch.origin.site, batch.origin.gateway)
+        batch = gateways.read_batch(record)
     except (UnverifiedError, BadBatchError) as error:
         raise TurnedAwayError(error.reason, error.detail) from error
     _check_key(record, batch)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ingest.runtime.draining import drained_within
 from ingest.runtime.store.port import StoreRefusedError, StoreUnavailableError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from numpy.typing import NDArray
@@ -96,7 +97,8 @@ class Keeper:
         backoff = self._make_backoff()
         try:
             while not await self._is_done(call):
-                await self._pause(backoff.next())
+                if await drained_within(self._draining, backoff.next()):
+                    raise DrainingError
         finally:
             self._health.ready(PART)
 
@@ -107,10 +109,3 @@ class Keeper:
             self._health.waiting(PART, f"store: {error}")
             return False
         return True
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._draining.wait(), seconds)
-        except TimeoutError:
-            return
-        raise DrainingError

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from ingest.contract.names import INGEST_STORE_SECONDS
 from ingest.contract.reasons import BatchRejection
 from ingest.contract.records import TRACE_HEADER, Outgoing, dead_letter
 from ingest.contract.topics import dead
 from ingest.door.admission import TurnedAwayError, admit
+from ingest.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
     from ingest.contract.batch import RollupBatch
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from ingest.door.book import Book
     from ingest.door.keeping import Keeper, Saved
     from ingest.door.revisions import Kept
+    from ingest.runtime.clock import Clock
     from ingest.runtime.gateways import Gateways
     from ingest.runtime.telemetry import Telemetry
 
@@ -39,8 +42,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Passage:
     """Takes records one by one; what it learns is in the book, what it keeps is in the store."""
 
-    def __init__(self, gateways: Gateways, book: Book, keeper: Keeper, telemetry: Telemetry) -> None:
+    def __init__(
+        self, gateways: Gateways, book: Book, keeper: Keeper, telemetry: Telemetry, clock: Clock | None = None
+    ) -> None:
         self._gateways, self._book, self._keeper, self._telemetry = gateways, book, keeper, telemetry
+        self._clock = clock or SystemClock()
 
     async def take(self, record: Record) -> Outcome:
         """See the record through. Raises DrainingError when it was not."""
@@ -65,7 +71,9 @@ class Passage:
         if not account.has_room_for(audit):
             raise TurnedAwayError(BatchRejection.TOO_MANY_GAPS, f"seq {batch.seq}")
         kept = account.guard.sift(batch)  #                                       guard against older revisions
+        began = self._clock.monotonic()
         saved = await self._keeper.keep(batch, kept)  #                           store
+        self._telemetry.observe(INGEST_STORE_SECONDS, self._clock.monotonic() - began)
         forgotten, account.trace = account.forgotten, trace
         if not saved.refused:
             account.take(batch, audit, kept)

@@ -16,6 +16,7 @@ from ingest.door.counts import Counts
 from ingest.door.keeping import DrainingError, Keeper
 from ingest.door.passage import Outcome, Passage
 from ingest.runtime.backoff import Backoff
+from ingest.runtime.draining import drained_within
 from ingest.runtime.log.limits import MAX_RECORD_BYTES, record_size
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
 
@@ -80,7 +81,7 @@ class IngestDoor:
         self._book = Book()
         self._positions: dict[TopicPartition, int] = {}
         self._keeper = Keeper(store, health=health, draining=self._draining, make_backoff=self._make_backoff)
-        self._passage = Passage(gateways, self._book, self._keeper, telemetry)
+        self._passage = Passage(gateways, self._book, self._keeper, telemetry, clock)
         self._counts = Counts(telemetry, self.name)
 
     def drain(self) -> None:
@@ -99,7 +100,7 @@ class IngestDoor:
                 break
             except LogUnavailableError as error:
                 self._health.waiting(self.name, f"log: {error}")
-                await self._pause(backoff.next())
+                await drained_within(self._draining, backoff.next())
 
     async def _run_connected(self, backoff: Backoff) -> None:
         self._positions.clear()  # what was not saved when the connection broke will be read again
@@ -202,12 +203,6 @@ class IngestDoor:
     def _make_backoff(self) -> Backoff:
         first_s, most_s = self._config.store_retry_first_s, self._config.store_retry_most_s
         return Backoff(random.Random(), first_s, most_s)  # noqa: S311 - jitter, not a secret
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._draining.wait(), seconds)
-        except TimeoutError:
-            return
 
 
 def _fitting(letter: Outgoing) -> Outgoing:

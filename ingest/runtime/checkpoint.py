@@ -43,6 +43,17 @@ class Checkpoint:
         """The saved parts of the state by name; empty at the first start."""
         return {str(name): bytes(value) for name, value in self._db.execute("SELECT name, value FROM state")}
 
+    def names(self) -> list[str]:
+        """Of the saved parts."""
+        return [str(name) for (name,) in self._db.execute("SELECT name FROM state ORDER BY name")]
+
+    def part(self, name: str) -> bytes:
+        """One saved part. Raises KeyError."""
+        value = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).get
+        if value is None:
+            raise KeyError(name)
+        return bytes(value)
+
     def positions(self) -> dict[TopicPartition, int]:
         """Per partition, the offset of the next record to process."""
         rows = self._db.execute("SELECT topic, part, next FROM positions")

@@ -38,6 +38,11 @@ def parse_config(text: str, kind: type[T], name: str) -> T:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{name}: not TOML: {error}") from error
+    return convert_config(tree, kind, name)
+
+
+def convert_config(tree: dict[str, Any], kind: type[T], name: str) -> T:
+    """Validate a table that was read; `name` stands for it in errors. Raises ConfigError."""
     endless = next(_not_finite(tree, ""), None)
     if endless:
         raise ConfigError(f"{name}: {endless}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from cryptography.exceptions import InvalidSignature
 
+from ingest.contract.batch_wire import decode_batch
 from ingest.contract.commands import key_id
 from ingest.contract.reasons import BatchRejection
 from ingest.contract.records import KEY_HEADER, SIGNATURE_HEADER, Record, read_event
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+    from ingest.contract.batch import RollupBatch
     from ingest.contract.records import Headers
 
 
@@ -77,6 +79,14 @@ class Gateways:
             raise UnverifiedError(BatchRejection.MALFORMED, kind.__name__)
         self.check_origin(signer, *(getattr(event, field, "") for field in ("tenant", "site", "gateway")))
         return event
+
+    def read_batch(self, record: Record) -> RollupBatch:
+        """Verify, then decode a batch that must speak for its signer. Raises UnverifiedError, BadBatchError."""
+        signer = self.verify(record)
+        assert record.value is not None
+        batch = decode_batch(record.value)
+        self.check_origin(signer, batch.origin.tenant, batch.origin.site, batch.origin.gateway)
+        return batch
 
     @staticmethod
     def check_origin(signer: GatewayConfig, tenant: str, site: str, gateway: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import socket
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -13,15 +14,17 @@ from prometheus_client.exposition import choose_encoder
 
 from ingest.runtime.addresses import is_loopback
 from ingest.runtime.secrets import read_secret
+from ingest.runtime.stop_listening import stop_listening
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client.registry import Collector
 
     from ingest.runtime.health import Health
     from ingest.runtime.telemetry import Telemetry
 
 REQUEST_BYTES = 16_384
 REQUEST_S = 5.0
+FAREWELL_S = 0.5
 CONNECTIONS = 64
 
 
@@ -90,7 +93,7 @@ def liveness() -> Answer:
     return Answer(200, "application/json", b'{"alive":true}')
 
 
-def exposition(registry: CollectorRegistry, accept: str) -> Answer:
+def exposition(registry: Collector, accept: str) -> Answer:
     """All metrics as Prometheus text or, where `accept` asks for it, OpenMetrics."""
     encode, content_type = choose_encoder(accept)
     return Answer(200, content_type, encode(registry))
@@ -107,7 +110,7 @@ class ObserveServer:
         self._token = read_secret(config.token_file) if config.token_file else ""
         self._tls = server_tls(config.tls_certificate, config.tls_key)
         self._draining = asyncio.Event()
-        self._open = 0
+        self._connections: set[asyncio.Task[None]] = set()
         self.started = asyncio.Event()
         self.address = ""
         """The base URL, once `started` is set; empty when it listens nowhere."""
@@ -127,12 +130,24 @@ class ObserveServer:
         self.address = url_of(sock, tls=self._tls is not None)
         self.started.set()
         await self._draining.wait()
-        server.close()
+        await stop_listening(server)
+        await self._end_connections()
+
+    async def _end_connections(self) -> None:
+        # Who has asked gets the answer; who has not is not waited for.
+        if self._connections:
+            _, open_still = await asyncio.wait(self._connections, timeout=FAREWELL_S)
+            for connection in open_still:
+                connection.cancel()
+            await asyncio.gather(*open_still, return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
         try:
-            if self._open <= CONNECTIONS:
+            if len(self._connections) <= CONNECTIONS:
                 async with asyncio.timeout(REQUEST_S):
                     head = await reader.readuntil(b"\r\n\r\n")
                     writer.write(self._reply(head))
@@ -140,8 +155,7 @@ class ObserveServer:
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             pass  # who does not ask properly gets no answer
         finally:
-            self._open -= 1
-            writer.close()
+            await _hang_up(writer)
 
     def _reply(self, head: bytes) -> bytes:
         request, _, rest = head.decode("latin-1").partition("\r\n")
@@ -191,6 +205,17 @@ def require_protection(config: ObserveConfig) -> None:
             f"observe.host {config.host} is reachable by others: set tls_certificate, tls_key and token_file, "
             "listen on 127.0.0.1, or set plaintext_beyond_loopback where the network itself is trusted"
         )
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    # A peer that does not read what it asked for is not waited for longer than one that does not ask.
+    writer.close()
+    try:
+        with suppress(OSError):
+            async with asyncio.timeout(REQUEST_S):
+                await writer.wait_closed()
+    finally:
+        writer.transport.abort()
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,7 @@ class Telemetry:
 
     def __init__(self, service: str, *, otlp_endpoint: str = "", processors: tuple[SpanProcessor, ...] = ()) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._metrics: dict[str, Any] = {}
         self._provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
         for processor in processors:
@@ -53,8 +54,10 @@ class Telemetry:
         self._metric(spec, labels).set(value)
 
     def observe(self, spec: MetricSpec, value: float, **labels: str) -> None:
-        """Add one observation to a histogram."""
-        self._metric(spec, labels).observe(value)
+        """Add one observation to a histogram; the span that is current, if any, becomes its exemplar."""
+        of = trace.get_current_span().get_span_context()
+        exemplar = {"trace_id": f"{of.trace_id:032x}"} if of.is_valid and of.trace_flags.sampled else None
+        self._metric(spec, labels).observe(value, exemplar)
 
     @contextmanager
     def span(self, name: str, parent: str | None = None, **attributes: str | float) -> Iterator[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
 from ingest.contract.records import TRACE_HEADER, Outgoing
 from ingest.runtime.backoff import Backoff
+from ingest.runtime.draining import drained_within
 from ingest.runtime.log.port import LogUnavailableError, PartitionLostError
 
 if TYPE_CHECKING:
@@ -19,20 +20,26 @@ if TYPE_CHECKING:
     from ingest.contract.records import Record, TopicPartition
     from ingest.runtime.checkpoint import Checkpoint
     from ingest.runtime.clock import Clock
+    from ingest.runtime.handover import Handover
     from ingest.runtime.health import Health
     from ingest.runtime.log.port import Consumer, Log
     from ingest.runtime.telemetry import Telemetry
+
+
+MAX_RECORDS = 2000
+"""Of one step, if nothing else is asked for."""
 
 
 class StepResult(msgspec.Struct, frozen=True):
     """What a step led to.
 
     The state is saved, with the offsets it stands for, when there is anything to append or `changed` says so; until then
-    a crash leads to the same records being taken again, from the state saved last.
+    a crash leads to the same records being taken again, from the state saved last. `more`: the next step need not wait for records.
     """
 
     outgoing: list[Outgoing] = []
     changed: bool = False
+    more: bool = False
 
 
 class Stage(Protocol):
@@ -64,8 +71,25 @@ class Stage(Protocol):
         ...
 
 
+@runtime_checkable
+class PartitionedStage(Stage, Protocol):
+    """A stage whose state belongs to the partitions of the one topic that it consumes, each of which stands for itself."""
+
+    def partition_of(self, part: str) -> int | None:
+        """Of a part of its snapshots: the partition that it belongs to, None where it belongs to none."""
+        ...
+
+    def forget(self, partition: int) -> None:
+        """Drop what is known of a partition: another member's state of it follows in `restore`."""
+        ...
+
+
 class StageWorker:
-    """Runs a stage against a log until it is told to drain."""
+    """Runs a stage against a log until it is told to drain.
+
+    `everywhere`: compacted topics that every member of the group reads as a whole, before all else and as they go on.
+    `handover`: where the states of partitions are left for, and taken from, other members; for a `PartitionedStage`.
+    """
 
     def __init__(
         self,
@@ -79,15 +103,19 @@ class StageWorker:
         group: str,
         member: str,
         tick_s: float = 0.2,
-        max_records: int = 2000,
+        max_records: int = MAX_RECORDS,
+        everywhere: Sequence[str] = (),
+        handover: Handover | None = None,
     ) -> None:
         self._stage, self._log, self._checkpoint, self._clock = stage, log, checkpoint, clock
         self._health, self._telemetry, self._group, self._member = health, telemetry, group, member
         self._tick_s, self._max_records = tick_s, max_records
-        self._draining = asyncio.Event()
+        self._everywhere, self._handover = everywhere, handover
+        self._draining, self._more = asyncio.Event(), False
         self._backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
         self._positions: dict[TopicPartition, int] = {}
         self._saved: dict[TopicPartition, int] = {}
+        self._taken: dict[str, bytes] = {}
 
     @property
     def name(self) -> str:
@@ -107,27 +135,37 @@ class StageWorker:
                 await self._run_connected()
             except LogUnavailableError as error:
                 self._health.waiting(self._stage.name, f"log: {error}")
-                await self._pause(self._backoff.next())
-        await asyncio.to_thread(self._checkpoint.save, self._stage.snapshot(), self._positions, [])
+                await drained_within(self._draining, self._backoff.next())
+        await self._save([])
 
     async def _run_connected(self) -> None:
         await self._append_unsent()
         # After a lost connection the state in memory is ahead of the saved one: its own positions are the truth.
         self._positions = self._saved | self._positions
-        consumer = await self._log.subscribe(
-            self._stage.topics, group=self._group, member=self._member, resume=self._positions.get
-        )
-        self._health.ready(self._stage.name)
-        try:
+        async with AsyncExitStack() as consumers:
+            told = [await self._told_to_all(topic, consumers) for topic in self._everywhere]
+            ours = await self._log.subscribe(
+                self._stage.topics, group=self._group, member=self._member, resume=self._resume
+            )
+            consumers.push_async_callback(ours.close)
+            self._health.ready(self._stage.name)
             while not self._draining.is_set():
-                await self._turn(consumer)
-        finally:
-            await consumer.close()
+                await self._turn(ours, told)
+            await self._leave(ours)
 
-    async def _turn(self, consumer: Consumer) -> None:
-        records = self._fresh(await consumer.poll(self._max_records, self._tick_s))
+    async def _told_to_all(self, topic: str, consumers: AsyncExitStack) -> Consumer:
+        so_far = (await self._log.read_compacted(topic)).values()
+        await self._process(self._fresh(sorted(so_far, key=lambda r: (r.partition, r.offset))))
+        reader = await self._log.subscribe([topic], group=None, member=self._member, resume=self._positions.get)
+        consumers.push_async_callback(reader.close)
+        return reader
+
+    async def _turn(self, consumer: Consumer, told: Sequence[Consumer]) -> None:
+        records = [record for one in told for record in await one.poll(self._max_records, 0.0)]
+        records = self._fresh(records + await consumer.poll(self._max_records, 0.0 if self._more else self._tick_s))
         await self._process(records)
         await self._append_unsent()
+        await self._hand_over(consumer)
         self._health.ready(self._stage.name)
         self._backoff.reset()
         if records:
@@ -141,12 +179,40 @@ class StageWorker:
         with ExitStack() as spans:
             traced = self._within_spans(records, spans)
             result = self._stage.step(traced, self._clock.now_ms())
+        self._more = result.more
         for record in records:
             self._positions[record.topic_partition] = record.offset + 1
-        if result.outgoing or result.changed:
-            parts, positions = self._stage.snapshot(), dict(self._positions)
-            await asyncio.to_thread(self._checkpoint.save, parts, positions, result.outgoing)
-            self._saved = positions
+        if result.outgoing or result.changed or self._taken:
+            await self._save(result.outgoing)
+
+    async def _save(self, outgoing: Sequence[Outgoing]) -> None:
+        parts, positions = self._taken | dict(self._stage.snapshot()), dict(self._positions)
+        self._taken = {}
+        await asyncio.to_thread(self._checkpoint.save, parts, positions, outgoing)
+        self._saved = positions
+
+    def _resume(self, place: TopicPartition) -> int | None:
+        # The partition is ours from now on: from our own state of it, or from a newer one that another member has left.
+        if self._handover is not None and isinstance(self._stage, PartitionedStage):
+            left = self._handover.newer(place, self._positions.get(place))
+            if left is not None:
+                self._stage.forget(place.partition)
+                self._stage.restore(left.parts)
+                self._taken |= left.parts
+                self._positions[place] = left.position
+        return self._positions.get(place)
+
+    async def _hand_over(self, consumer: Consumer) -> None:
+        if self._handover is not None and self._handover.due(now := self._clock.now_ms()):
+            await asyncio.to_thread(self._handover.leave, self._checkpoint, consumer.assigned(), now)
+
+    async def _leave(self, consumer: Consumer) -> None:
+        # In order: what is known is saved and left to the others before they get the partitions.
+        await self._save([])
+        if self._handover is not None:
+            now = self._clock.now_ms()
+            await asyncio.to_thread(self._handover.leave, self._checkpoint, consumer.assigned(), now)
+        await self._commit(consumer)
 
     def _within_spans(self, records: list[Record], spans: ExitStack) -> list[Record]:
         # One span per trace that comes in; the step sees it as the records' own trace and hands it on.
@@ -164,19 +230,15 @@ class StageWorker:
             await asyncio.to_thread(self._checkpoint.sent, unsent[-1][0])
 
     async def _commit(self, consumer: Consumer) -> None:
-        ours = {partition: self._saved[partition] for partition in consumer.assigned() if partition in self._saved}
+        # Who gets a partition without finding its state must not begin behind what is in that state.
+        kept = self._saved if self._handover is None else self._handover.left
+        ours = {partition: kept[partition] for partition in consumer.assigned() if partition in kept}
         if not ours:
             return
         try:
             await consumer.commit(ours)
         except PartitionLostError:
             self._health.waiting(self._stage.name, "partitions moved to another member")
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._draining.wait(), seconds)
-        except TimeoutError:
-            return
 
 
 def _with_trace(record: Record, children: dict[bytes, bytes]) -> Record:

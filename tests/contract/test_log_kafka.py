@@ -15,7 +15,6 @@ from tests.contract.log_place import LogPlace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from compose.stack.endpoints import KafkaEndpoint
     from ingest.runtime.log.port import Consumer, Log
@@ -47,14 +46,5 @@ class KafkaPlace(LogPlace):
 @pytest.mark.servers
 class TestKafkaLog(LogBehaviour):
     @pytest.fixture
-    def place(self, kafka: RunningServer[KafkaEndpoint], tmp_path: Path) -> LogPlace:
-        password_file = tmp_path / "password"
-        password_file.write_text(kafka.endpoint.password)
-        config = KafkaConfig(
-            bootstrap=kafka.endpoint.bootstrap,
-            username=kafka.endpoint.username,
-            password_file=str(password_file) if kafka.endpoint.username else "",
-            mechanism=kafka.endpoint.mechanism,
-            session_timeout_s=6.0,  # the least that brokers take unless told otherwise
-        )
-        return KafkaPlace(kafka, config)
+    def place(self, kafka: RunningServer[KafkaEndpoint], kafka_config: KafkaConfig) -> LogPlace:
+        return KafkaPlace(kafka, kafka_config)

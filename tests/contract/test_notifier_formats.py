@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from analytics.alerts.alertmanager import Alertmanager
-from analytics.alerts.config import AlertmanagerConfig, WebhookConfig
 from analytics.alerts.notifier import PermanentlyRefusedError, TemporarilyRefusedError
+from analytics.alerts.receiver_config import AlertmanagerConfig, WebhookConfig
 from analytics.alerts.webhook import Webhook
 from ingest.contract.events import AlertState
 from ingest.runtime.clock import ManualClock, SystemClock

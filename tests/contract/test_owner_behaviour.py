@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from analytics.rollback.owners.drive import drive, dry
 from analytics.rollback.owners.owner import Answer, PassingError, RefusedError, Request, missing
-from tests.owner_servers import (
-    SERVERS,
-    ArgoCdServer,
-    ArgoRolloutsServer,
-    AwsServer,
-    HawkBitServer,
-    KubernetesServer,
-    Server,
-)
+from tests.owner_clusters import ArgoCdServer, ArgoRolloutsServer, KubernetesServer
+from tests.owner_fleets import AwsServer, HawkBitServer, OldMenderServer
+from tests.owner_server import Server
+from tests.owner_servers import SERVERS
 
 
 class CrashError(Exception):
@@ -125,7 +122,46 @@ async def test_an_argo_rollout_that_is_promoted_cannot_be_aborted() -> None:
         await go_back(server)
 
 
-async def test_argo_cd_waits_for_the_operation_under_way_and_needs_an_older_revision() -> None:
+class SlowArgoCdServer(ArgoCdServer):
+    """An operation is asked for, then taken up, then done, each seen by one look."""
+
+    states: tuple[dict[str, object], ...] = ()
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any, content_type: str) -> Answer:
+        if method == "POST":
+            if self.states:
+                words = "error setting app operation: another operation is already in progress"
+                return Answer(status=400, body={"error": words, "code": 9, "message": words})
+            self.states = ({"operation": {"sync": {}}}, {"status": {"operationState": {"phase": "Running"}}})
+        elif self.states:
+            state, *rest = self.states
+            self.states = tuple(rest)
+            return Answer(status=200, body=super().answer(method, path, query, body, content_type).body | state)
+        return super().answer(method, path, query, body, content_type)
+
+
+async def test_argo_cd_waits_for_the_operation_under_way() -> None:
+    server = SlowArgoCdServer()
+    with pytest.raises(CrashError):
+        await go_back(server, crash_at=3)
+    for _ in range(2):
+        with pytest.raises(PassingError, match="an operation is under way"):
+            await go_back(server)
+    await go_back(server)
+    assert server.is_back()
+
+
+async def test_argo_cds_operation_that_somebody_else_began_in_between_is_waited_for() -> None:
+    server = SlowArgoCdServer()
+    server.automated = None
+    way = server.owner.go_back(server.order())
+    looked = server.handle(next(way))
+    server.states = ({}, {})
+    with pytest.raises(PassingError, match="already in progress"):
+        way.send(server.handle(way.send(looked)))
+
+
+async def test_argo_cd_needs_an_older_revision() -> None:
     server = ArgoCdServer()
     server.history = [{"id": 1, "revision": "bad"}]
     with pytest.raises(RefusedError, match="no revision but bad"):
@@ -138,6 +174,22 @@ async def test_a_hawkbit_rollout_that_waits_for_approval_is_waited_for() -> None
     server.rollouts[6] = {"id": 6, "name": order.name, "status": "waiting_for_approval", "ds": 6}
     with pytest.raises(PassingError, match="waiting_for_approval"):
         await go_back(server)
+
+
+async def test_an_old_mender_server_finds_our_deployment_among_others() -> None:
+    server = OldMenderServer()
+    await go_back(server)
+    await go_back(server)
+    assert server.is_back()
+
+
+async def test_the_longest_reason_fits_every_description(server: Server) -> None:
+    async def send(request: Request) -> Answer:
+        return server.handle(request)
+
+    order = msgspec.structs.replace(server.order(), reason="Ärger " * 1000)
+    await drive(server.owner.go_back(order), send)
+    assert server.is_back()
 
 
 async def test_aws_jobs_take_a_hundred_things_each() -> None:

@@ -2,125 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from playwright.async_api import async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import expect
 
-from compose.stack.packages import install_package
 from ingest.contract.events import AlertState, DeviceEvent, DeviceState, GuardKind, GuardVerdict, Outcome, RollbackPhase
-from tests.api_centre import (
-    Centre,
-    Gateway,
-    account_record,
-    alert_record,
-    plan_record,
-    rollback_record,
-    running,
-    verdict_record,
-)
+from tests.api_centre import Centre, running
+from tests.api_records import alert_record
+from tests.api_rollouts import plan_record, rollback_record, verdict_record
+from tests.console_browser import NORTH, PHONE, SOUTH, fill, watched
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("patience")]
 
-NORTH, SOUTH = Gateway("acme", "north"), Gateway("acme", "south")
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'`${alert(3)}"
-PATIENCE_MS = 30_000
-PHONE = {"width": 390, "height": 844}
 
 
-def found_on_path() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-def chromium() -> str:
-    """Where the browser is: named in the environment, on PATH, from the system's packages, or what to install."""
-    named = os.environ.get("TIDEGATE_CHROMIUM") or found_on_path()
-    if not named and install_package("chromium", os.environ, print):
-        named = found_on_path()
-    if not named:
-        pytest.fail("Chromium is missing: apt-get install chromium, or name its program in TIDEGATE_CHROMIUM")
-    return named
-
-
-class Watched:
-    """A page with everything that it complains of and everywhere that it asks."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda message: self._complain(message.type, message.text))
-        page.on("pageerror", lambda error: self._complain("error", str(error)))
-        page.on("dialog", lambda dialog: self._complain("dialog", dialog.message))
-        page.on("request", lambda request: self.requests.append(request.url))
-
-    def _complain(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning", "dialog"):
-            self.complaints.append(f"{kind}: {text}")
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
     async with running(Centre(tmp_path, [NORTH, SOUTH])) as started:
         yield started
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to sandbox root
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> Iterator[None]:
-    expect.set_options(timeout=PATIENCE_MS)
-    yield
-    expect.set_options(timeout=5_000)
-
-
-@asynccontextmanager
-async def watched(browser: Browser, **options: Any) -> AsyncIterator[Watched]:
-    context = await browser.new_context(**options)
-    try:
-        yield Watched(await context.new_page())
-    finally:
-        await context.close()
-
-
-def link(centre: Centre, more: str = "") -> str:
-    return f"{centre.api.address}/#token={centre.tokens['acme'].token}{more}"
-
-
-async def fill(centre: Centre) -> None:
-    now = centre.clock.now_ms()
-    await centre.put(
-        *(NORTH.device(f"pump-{index}", at=now, firmware="2.3.0" if index % 2 else "2.2.0") for index in range(8)),
-        NORTH.heartbeat(now, heartbeat_ms=60_000),
-        SOUTH.heartbeat(now - 600_000, heartbeat_ms=1000),
-        plan_record(mode="automatic", created=now - 60_000),
-        *(verdict_record(at=now - 30_000 + step * 1000, log10_e=step / 25) for step in range(25)),
-        alert_record(starts_at=now - 5000, changed_at=now - 5000, pending_since=now - 6000),
-        account_record(),
-    )
-    await centre.eventually("/v1/rollouts/fw-2.3.0", lambda answer: len(answer["data"]["path"]) == 25)
-    await centre.eventually("/v1/ledger", lambda answer: answer["data"]["accounts"])
-    await centre.eventually("/v1/alerts", lambda answer: answer["data"])
-    await centre.eventually("/v1/fleet", lambda answer: answer["data"]["devices"] == 8)
 
 
 async def test_it_asks_for_a_token_and_takes_no_wrong_one(centre: Centre, browser: Browser) -> None:
@@ -131,7 +41,7 @@ async def test_it_asks_for_a_token_and_takes_no_wrong_one(centre: Centre, browse
         await expect(page.get_by_label("Access token")).to_be_focused()
         await page.keyboard.type("nonsense")
         await page.keyboard.press("Enter")
-        await expect(page.get_by_role("alert")).to_contain_text("send a known token")
+        await expect(page.locator("#complaint")).to_contain_text("the token is not known here")
         await page.keyboard.type(centre.tokens["acme"].token)
         await page.keyboard.press("Enter")
         await expect(page.locator("#link-text")).to_have_text("live")
@@ -142,15 +52,21 @@ async def test_it_asks_for_a_token_and_takes_no_wrong_one(centre: Centre, browse
         assert "pump-" not in await page.content()
 
 
-async def test_a_token_in_the_fragment_leaves_the_address_at_once(centre: Centre, browser: Browser) -> None:
+async def test_no_address_ever_holds_a_token_and_a_link_leads_through_the_form_to_its_page(
+    centre: Centre, browser: Browser
+) -> None:
     await fill(centre)
+    token = centre.tokens["acme"].token
     async with watched(browser) as seen:
-        await seen.page.goto(link(centre, "&rollout=fw-2.3.0"))
-        await expect(seen.page.locator("#link-text")).to_have_text("live")
-        assert seen.page.url == f"{centre.api.address}/#rollout=fw-2.3.0"
-        await seen.page.reload()
-        await expect(seen.page.locator("#link-text")).to_have_text("live")
-        token = centre.tokens["acme"].token
+        await seen.page.goto(f"{centre.api.address}/#token={token}")
+        await expect(seen.page.get_by_label("Access token")).to_be_visible()  # a token in an address opens nothing
+        await seen.page.goto("about:blank")
+        page = await seen.sign_in(centre, "rollouts/fw-2.3.0")
+        await expect(page.locator("#link-text")).to_have_text("live")
+        await expect(page.locator(".rollout")).to_be_visible()
+        assert page.url == f"{centre.api.address}/#/rollouts/fw-2.3.0"
+        await page.reload()
+        await expect(page.locator("#link-text")).to_have_text("live")
         assert not any(token in url.partition("#")[0] for url in seen.requests)
         assert seen.complaints == []
 
@@ -158,19 +74,22 @@ async def test_a_token_in_the_fragment_leaves_the_address_at_once(centre: Centre
 async def test_everything_is_shown_and_stays_live(centre: Centre, browser: Browser) -> None:
     await fill(centre)
     async with watched(browser) as seen:
-        page = seen.page
-        await page.goto(link(centre))
+        page = await seen.sign_in(centre)
         figures, rollout = page.locator("#figures"), page.locator(".rollout")
         await expect(figures).to_contain_text("8 of 8")
         await expect(figures).to_contain_text("dark: south")
         await expect(page.locator("#sites")).to_contain_text("nothing heard for 10 min")
+        await expect(page.locator("#devices tr")).to_have_count(8)
+        await page.get_by_role("link", name="Rollouts").click()
         await expect(rollout.get_by_role("heading")).to_have_text("fw-2.3.0")
         await expect(rollout).to_contain_text("Undecided")
         await expect(rollout.get_by_role("img")).to_have_attribute("aria-label", re.compile("the e-value is 9.12"))
+        await page.get_by_role("link", name="Alerts").click()
         await expect(page.locator("#alerts")).to_contain_text("heap is above what is usual")
         await expect(page.locator("#alerts")).to_contain_text("value 91.5")
+        await page.get_by_role("link", name="Pipeline").click()
         await expect(page.locator("#ledger")).to_contain_text("balanced")
-        await expect(page.locator("#devices tr")).to_have_count(8)
+        await page.get_by_role("link", name="Rollouts").click()
 
         now = centre.clock.now_ms()
         guards = [
@@ -189,18 +108,21 @@ async def test_everything_is_shown_and_stays_live(centre: Centre, browser: Brows
             rollback_record(decided_at=now, at=now),
             alert_record(state=AlertState.RESOLVED, starts_at=now - 9000, changed_at=now, ends_at=now),
         )
-        await expect(figures).to_contain_text("1 silent")
         await expect(rollout).to_contain_text("Fail")
         await expect(rollout).to_contain_text("crash: 9 of 30")
         await expect(rollout).to_contain_text("Rolling back")
         await expect(rollout.locator(".legend")).to_have_text(
             "1 on the old version, recovering1 unreachable1 under way"
         )
+        await page.get_by_role("link", name="Alerts").click()
         await expect(page.locator("#no-alerts")).to_be_visible()
         await expect(page.locator("#resolved summary")).to_have_text("1 alert resolved")
+        await page.get_by_role("link", name="Fleet").click()
+        await expect(figures).to_contain_text("1 silent")
         await page.get_by_label("State").select_option("silent")
         await expect(page.locator("#devices")).to_have_text(re.compile("^pump-1north"))
 
+        await page.get_by_role("link", name="Rollouts").click()
         done = ["north/a", "north/b"]
         await centre.put(
             rollback_record(decided_at=now, at=now, phase=RollbackPhase.COMPLETE, done=done, recovered=done)
@@ -220,8 +142,7 @@ async def test_many_alerts_of_one_name_are_one_line_to_open(centre: Centre, brow
     )
     await centre.eventually("/v1/alerts", lambda answer: len(answer["data"]) == 41)
     async with watched(browser) as seen:
-        page = seen.page
-        await page.goto(link(centre))
+        page = await seen.sign_in(centre, "alerts")
         await expect(page.locator("#alerts > li")).to_have_count(2)
         await expect(page.locator("#alerts > li").first).to_contain_text("SiteDark")
         group = page.locator("#alerts summary")
@@ -248,9 +169,13 @@ async def test_names_are_only_ever_text(centre: Centre, browser: Browser) -> Non
     await centre.eventually("/v1/rollouts/h", lambda answer: "verdict" in answer["data"])
     await centre.eventually("/v1/fleet", lambda answer: answer["data"]["devices"] == 10)
     async with watched(browser) as seen:
-        await seen.page.goto(link(centre))
+        await seen.sign_in(centre)
         await expect(seen.page.locator("#devices")).to_contain_text(HOSTILE)
+        await seen.page.locator("#devices tr", has_text=HOSTILE).get_by_role("link").first.click()
+        await expect(seen.page.locator("#device-title")).to_be_visible()
+        await seen.page.get_by_role("link", name="Alerts").click()
         await expect(seen.page.locator("#alerts")).to_contain_text(HOSTILE)
+        await seen.page.get_by_role("link", name="Rollouts").click()
         await expect(seen.page.locator("#rollouts")).to_contain_text(HOSTILE)
         assert await seen.page.locator("main img, main script").count() == 0
         assert seen.complaints == []
@@ -277,8 +202,7 @@ async def test_the_policy_forbids_what_the_page_does_not_do(centre: Centre, brow
 async def test_a_phone_shows_all_of_it_in_both_schemes(centre: Centre, browser: Browser, scheme: Any) -> None:
     await fill(centre)
     async with watched(browser, viewport=PHONE, color_scheme=scheme) as seen:
-        page = seen.page
-        await page.goto(link(centre))
+        page = await seen.sign_in(centre)
         await expect(page.locator("#devices tr")).to_have_count(8)
         assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         colour = await page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -291,10 +215,15 @@ async def test_a_large_fleet_stays_a_short_list_that_is_searched(centre: Centre,
         await centre.put(*(SOUTH.device(f"gauge-{index:04d}") for index in range(start, start + 500)))
     await centre.eventually("/v1/fleet", lambda answer: answer["data"]["devices"] == 3000)
     async with watched(browser) as seen:
-        page = seen.page
-        await page.goto(link(centre))
+        page = await seen.sign_in(centre)
         await expect(page.locator("#figures")).to_contain_text("3,000 of 3,000")
-        await expect(page.locator("#devices tr")).to_have_count(25)
+        rows = page.locator("#devices tr")
+        await expect(rows.first).to_contain_text("gauge-0000")
+        for known in (400, 600, 800):  # rows are read as they come into sight, and few are ever drawn
+            await expect(page.locator("#device-count")).to_contain_text(f"{known} read so far")
+            assert await rows.count() < 60
+            await page.locator("#rows-frame").evaluate("frame => frame.scrollTo(0, frame.scrollHeight)")
+        await expect(rows.first).to_contain_text(re.compile("gauge-0[789]"))
         await page.get_by_label("Search").fill("e-1234")
         await expect(page.locator("#devices tr")).to_have_count(1)
         await expect(page.locator("#device-count")).to_have_text("1 device")
@@ -304,13 +233,12 @@ async def test_a_large_fleet_stays_a_short_list_that_is_searched(centre: Centre,
 async def test_a_lost_connection_is_said_and_found_again(centre: Centre, browser: Browser) -> None:
     await fill(centre)
     async with watched(browser) as seen:
-        page = seen.page
-        await page.goto(link(centre))
+        page = await seen.sign_in(centre)
         await expect(page.locator("#link-text")).to_have_text("live")
-        await page.route("**/v1/events", lambda route: route.abort())
-        for subscription in centre.api._context.hub._subscriptions:
+        centre.api._context.hub.closed = True  # nobody is let in again
+        for subscription in tuple(centre.api._context.hub._subscriptions):
             subscription.close()
         await expect(page.locator("#link-text")).to_have_text("reconnecting")
         await expect(page.locator("#figures")).to_contain_text("8 of 8")
-        await page.unroute("**/v1/events")
+        centre.api._context.hub.closed = False
         await expect(page.locator("#link-text")).to_have_text("live")

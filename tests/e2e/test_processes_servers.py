@@ -143,7 +143,7 @@ async def somebody_falls_silent(house: House) -> Talker:
 
 async def on_call_hears_of_it(house: House) -> None:
     async def told() -> bool:
-        return any(alert["labels"].get("device") == "quiet" for alert in house.inbox.alerts("firing"))
+        return any("quiet" in alert["annotations"]["summary"] for alert in house.inbox.alerts("firing"))
 
     await until(told, "on-call hears of it after all", house.told)
 

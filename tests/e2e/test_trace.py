@@ -86,7 +86,7 @@ async def test_a_trace_leads_from_the_batch_to_the_webhook_and_from_the_device_t
         await house.start()
         fleet = SmallFleet(SITE, house.broker, house.credentials.centre_keys(), tmp_path / "devices")
         fleet.start()
-        talkers = [Talker(SITE, f"talker-{n}", house.broker) for n in range(4)]
+        talkers = [Talker(SITE, f"talker-{n}", house.broker) for n in range(6)]
         heating = asyncio.Event()
         talking = asyncio.create_task(talk(talkers, heating))
         try:
@@ -94,7 +94,7 @@ async def test_a_trace_leads_from_the_batch_to_the_webhook_and_from_the_device_t
             await house.client.start_rollout(rollout_plan(SITE))
             await until(lambda: learned(house), "the normal level was learned", house.told)
             heating.set()
-            await until(lambda: told_of(house, "MetricAnomaly"), "on-call hears of the anomaly", house.told)
+            await until(lambda: told_of(house, "Incident"), "on-call hears of the anomaly", house.told)
             await until(lambda: acknowledged(house), "a device went back", house.told)
         finally:
             talking.cancel()
@@ -130,7 +130,7 @@ async def learned(house: House) -> bool:
 
 async def told_of(house: House, name: str) -> bool:
     return any(
-        alert["labels"]["alertname"] == name and alert["labels"].get("device") == "talker-0"
+        alert["labels"]["alertname"] == name and "talker-0" in alert["annotations"]["summary"]
         for alert in house.inbox.alerts("firing")
     )
 
@@ -141,21 +141,21 @@ async def acknowledged(house: House) -> bool:
 
 
 async def the_anomalys_trace(house: House) -> str:
-    """One id from the batch over the anomaly and the alert to the webhook's header."""
+    """One id from the batch over the anomaly, its incident and the alert to the webhook's header."""
     batches = {trace(record) for record in await house.records(ROLLUPS)}
     anomalies = events(await house.records(ANOMALIES), AnomalyEvent)
     alerts = events(await house.records(ALERTS), AlertEvent)
     (alert_trace,) = {
         found
         for found, alert in alerts
-        if alert.name == "MetricAnomaly" and alert.labels["device"] == "talker-0" and alert.state is AlertState.FIRING
+        if alert.name == "Incident" and "talker-0" in alert.annotations["summary"] and alert.state is AlertState.FIRING
     }
     assert alert_trace in {found for found, anomaly in anomalies if anomaly.device == "talker-0"}
     assert {found for found, _ in anomalies} <= batches
     assert alert_trace in {
         header_trace(delivery.traceparent)
         for delivery in house.inbox.deliveries
-        if any(alert["labels"].get("device") == "talker-0" for alert in delivery.alerts)
+        if any("talker-0" in alert["annotations"]["summary"] for alert in delivery.alerts)
     }
     return alert_trace
 

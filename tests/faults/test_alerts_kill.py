@@ -6,26 +6,27 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from analytics.alerts.config import AlertsConfig, WebhookConfig
+from analytics.alerts.config import AlertsConfig, FlapConfig
+from analytics.alerts.receiver_config import WebhookConfig
 from ingest.contract.events import AnomalyStatus
 from ingest.contract.topics import every_topic
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.secrets import write_secret
 from tests.alert_inbox import Inbox, told_by
+from tests.alert_nurse import AlertNurse
 from tests.alert_world import T0, Fleet, Gateway, anomaly
 from tests.receivers import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ingest.contract.records import Outgoing
 
@@ -38,51 +39,9 @@ ILLNESSES = [Answer(), Answer(503), Answer(500, {"Retry-After": "0"}), Answer(ho
 WEIGHTS = [6, 2, 1, 2, 1]
 
 
-class Nurse:
-    """Starts, kills and stops the process; a process of its own, so that starting one is quick."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.alert_process"],
-            cwd=Path(__file__).parents[2],
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._patient = 0
-
-    async def start(self, folder: Path) -> None:
-        self._patient = await self._ask(f"start {folder}")
-
-    async def end(self, signum: signal.Signals) -> int:
-        """Its wait status."""
-        os.kill(self._patient, signum)
-        self._patient = 0
-        return await self._ask("wait")
-
-    async def end_if_alive(self) -> None:
-        if self._patient:
-            await self.end(signal.SIGKILL)
-
-    def close(self) -> None:
-        self._process.communicate()
-
-    async def _ask(self, line: str) -> int:
-        # Beside the event loop: the receiver goes on answering meanwhile.
-        return await asyncio.to_thread(self._ask_and_wait, line)
-
-    def _ask_and_wait(self, line: str) -> int:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-
 @pytest.fixture(scope="module")
-def nurse() -> Iterator[Nurse]:
-    nurse = Nurse()
+def nurse() -> Iterator[AlertNurse]:
+    nurse = AlertNurse()
     yield nurse
     nurse.close()
 
@@ -107,7 +66,7 @@ class Trouble:
 class Scene:
     """A log, a receiver that is ill, and the process between them."""
 
-    def __init__(self, folder: Path, seed: int, nurse: Nurse) -> None:
+    def __init__(self, folder: Path, seed: int, nurse: AlertNurse) -> None:
         self._folder, self._chance, self._nurse = folder, random.Random(seed), nurse
         self.log, self.trouble = SqliteLog(folder / "log.db", SystemClock()), Trouble(self._chance)
         self.inbox, self._well = Inbox(self._decide), False
@@ -120,7 +79,9 @@ class Scene:
         webhook = WebhookConfig(
             name="on-call", url=self.inbox.url, secret_file=str(secret), timeout_s=0.2, most_wait_s=0.05
         )
-        config = AlertsConfig(webhooks=[webhook], group_wait_s=0.02, tick_s=0.01)
+        config = AlertsConfig(
+            webhooks=[webhook], group_wait_s=0.02, tick_s=0.01, notify_each=True, flapping=FlapConfig(times=0)
+        )
         (self._folder / "alerts.json").write_bytes(msgspec.json.encode(config))
         (self._folder / "gateways.json").write_bytes(msgspec.json.encode(list(self.trouble.fleet.gateways)))
         await self._nurse.start(self._folder)
@@ -170,7 +131,7 @@ class Scene:
 
 @pytest.mark.parametrize("seed", range(1, ROUNDS + 1))
 async def test_killed_at_any_moment_every_firing_and_every_resolve_arrives_in_order(
-    tmp_path: Path, seed: int, nurse: Nurse
+    tmp_path: Path, seed: int, nurse: AlertNurse
 ) -> None:
     sys.stdout.write(f"seed {seed}\n")
     scene = Scene(tmp_path, seed, nurse)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from analytics.alerts.outbox import SPOKEN
 from compose.embedded.settings import Spans
-from ingest.contract.events import AlertEvent, AlertState
+from ingest.contract.events import AlertEvent
 from ingest.contract.records import read_event
 from ingest.contract.topics import ALERTS, ROLLUPS
 from ingest.runtime.store.port import SeriesQuery
@@ -42,7 +43,7 @@ async def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path: Path
     sys.stdout.write(f"seed {seed}, {KILLS} kills\n")
     chance = random.Random(seed)
     spans = Spans(window_s=0.5, lease_s=3.5, heartbeat_s=0.3, site_dark_s=60.0, idle_close_s=1.0)
-    async with House(tmp_path, nursery(), spans=spans) as house:
+    async with House(tmp_path, nursery(), spans=spans, notify_each=True) as house:
         await house.start()
         fleet = SmallFleet(SITE, house.broker, house.credentials.centre_keys(), tmp_path / "devices", seed=seed)
         talkers = [Talker(SITE, f"talker-{n}", house.broker, random.Random(seed * 10 + n)) for n in range(TALKERS)]
@@ -170,16 +171,17 @@ async def the_ledger_balances(house: House) -> None:
 async def spoken(house: House) -> list[tuple[str, AlertEvent]]:
     """Every change of an alert that somebody must hear of, with its key."""
     events = [read_event(record, AlertEvent) for record in await house.records(ALERTS)]
-    told = [event for event in events if event and event.state is not AlertState.PENDING and event.starts_at]
+    told = [event for event in events if event and event.told and event.state in SPOKEN and event.starts_at]
     return [(event.idempotency_key(), event) for event in told]
 
 
-def delivered(house: House) -> dict[str, list[tuple[str, str, str]]]:
-    """What arrived under each alert's key: every time (fingerprint, status, start)."""
-    found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+def delivered(house: House) -> dict[str, list[tuple[str, str, str, str]]]:
+    """What arrived under each alert's key: every time (fingerprint, status, start, words)."""
+    found: dict[str, list[tuple[str, str, str, str]]] = defaultdict(list)
     for delivery in list(house.inbox.deliveries):
         for alert in delivery.alerts:
-            found[alert["idempotencyKey"]].append((alert["fingerprint"], alert["status"], alert["startsAt"]))
+            words = alert["annotations"]["summary"]
+            found[alert["idempotencyKey"]].append((alert["fingerprint"], alert["status"], alert["startsAt"], words))
     return found
 
 

@@ -3,80 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
 
-from analytics.alerts.config import AlertmanagerConfig, AlertsConfig, RuleConfig, WebhookConfig
+from analytics.alerts.config import RuleConfig
 from analytics.alerts.outbox import Outbox
-from analytics.alerts.service import build_alerts
+from analytics.alerts.outbox_desk import Desk
+from analytics.alerts.receiver_config import AlertmanagerConfig, HeartbeatConfig, WebhookConfig
 from ingest.contract.events import AnomalyStatus
 from ingest.contract.records import Outgoing
 from ingest.contract.topics import ALERTS, every_topic
-from ingest.runtime.clock import SystemClock
-from ingest.runtime.health import Health
-from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.secrets import SecretError, write_secret
-from ingest.runtime.service import ServiceFailedError, run_until
-from ingest.runtime.telemetry import Telemetry
+from ingest.runtime.service import ServiceFailedError
+from tests.alert_house import House
 from tests.alert_inbox import Inbox, told_by
-from tests.alert_world import TRACE, Fleet, anomaly
+from tests.alert_world import TRACE
 from tests.receivers import DEADLINE_S, Answer, Receiver, Request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 LEFT, ENTERED = AnomalyStatus.LEFT, AnomalyStatus.ENTERED
-
-
-class House:
-    """A log, and the alerts' services as often as they are started."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.clock = folder, SystemClock()
-        self.log = SqliteLog(folder / "log.db", self.clock)
-        self.gateways = Fleet().gateways
-        self.health, self.telemetry = Health(), Telemetry("alerts")
-        write_secret(folder / "secret", b"fixed for the test")
-
-    def webhook(self, receiver: Receiver, name: str = "on-call", **more: float) -> WebhookConfig:
-        more = {"most_wait_s": 0.05, "timeout_s": 5.0} | more
-        return WebhookConfig(name=name, url=receiver.url, secret_file=str(self.folder / "secret"), **more)
-
-    @asynccontextmanager
-    async def running(self, **config: Any) -> AsyncIterator[asyncio.Task[None]]:
-        config = {"group_wait_s": 0.05, "tick_s": 0.02} | config
-        services = build_alerts(
-            AlertsConfig(**config),
-            self.gateways,
-            clock=self.clock,
-            log=self.log,
-            health=self.health,
-            telemetry=self.telemetry,
-            data_dir=self.folder,
-        )
-        stop = asyncio.Event()
-        running = asyncio.create_task(run_until(services, stop))
-        try:
-            yield running
-        finally:
-            stop.set()
-            await running
-
-    async def report(self, status: AnomalyStatus, *devices: str, trace: str = "") -> None:
-        at = self.clock.now_ms()
-        await self.log.append([anomaly(device, at, status, trace=trace) for device in devices])
-
-    def metric(self, name: str, **labels: str) -> float:
-        return self.telemetry.registry.get_sample_value(name, labels) or 0.0
-
-    async def until(self, reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while not reached():  # noqa: ASYNC110 - what is looked at has no event
-                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -164,9 +114,9 @@ async def test_one_alert_that_is_refused_for_good_takes_no_other_with_it(house: 
         await inbox.until(lambda: inbox.devices() == {"good-1", "good-2"})
         refused = "tidegate_alert_deliveries_total"
         await house.until(lambda: house.metric(refused, receiver="on-call", outcome="refused") == 1)
-    outbox = Outbox(house.folder / "deliveries.db")
-    (dead,) = outbox.dead()
-    outbox.close()
+    desk = Desk(house.folder / "deliveries.db")
+    (dead,) = desk.rows(outcome="dead")
+    desk.close()
     assert (dead.receiver, dead.detail) == ("on-call", "answered 400: cannot take that")
 
 
@@ -225,7 +175,9 @@ async def test_alertmanager_is_told_again_while_it_fires_and_when_it_has_ended(h
             await house.report(ENTERED, "a", "b")
             await receiver.until(lambda: len(receiver.requests) >= 5)
             await house.report(LEFT, "a")
-            await receiver.until(lambda: _ends(receiver.requests[-1])["a"] < _ends(receiver.requests[-1]).get("b", ""))
+            await receiver.until(
+                lambda: _ends(receiver.requests[-1]).get("a", "~") < _ends(receiver.requests[-1]).get("b", "")
+            )
         seen = len(receiver.requests)
         async with house.running(alertmanagers=[manager]):  # another process tells it at once
             await receiver.until(lambda: len(receiver.requests) > seen)
@@ -238,6 +190,19 @@ async def test_alertmanager_is_told_again_while_it_fires_and_when_it_has_ended(h
 
 def _ends(request: Request) -> dict[str, str]:
     return {alert["labels"]["device"]: alert["endsAt"] for alert in request.json()}
+
+
+async def test_the_heartbeat_is_heard_while_alerts_are_taken_and_no_more_afterwards(house: House) -> None:
+    async with Receiver() as pulse, Inbox() as inbox:
+        heartbeat = HeartbeatConfig(url=pulse.url, every_s=0.05)
+        async with house.running(webhooks=[house.webhook(inbox)], heartbeat=heartbeat):
+            await house.report(ENTERED, "a")
+            await inbox.until(lambda: "a" in inbox.devices())
+            seen = len(pulse.requests)
+            await pulse.until(lambda: len(pulse.requests) >= seen + 3)
+        seen = len(pulse.requests)
+        await asyncio.sleep(0.2)
+        assert len(pulse.requests) == seen
 
 
 async def test_what_is_no_alert_is_passed_over_and_counted(house: House) -> None:

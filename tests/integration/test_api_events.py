@@ -12,7 +12,9 @@ from ingest.contract.events import DeviceState, Outcome
 from ingest.contract.topics import every_topic
 from ingest.runtime.clock import ManualClock
 from ingest.runtime.log.port import LogUnavailableError
-from tests.api_centre import DEADLINE_S, Centre, Gateway, alert_record, plan_record, running, until, verdict_record
+from tests.api_centre import DEADLINE_S, Centre, running, until
+from tests.api_records import Gateway, alert_record
+from tests.api_rollouts import plan_record, verdict_record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,7 +59,7 @@ async def test_changes_arrive_as_they_happen(centre: Centre) -> None:
     await centre.eventually("/v1/fleet", lambda answer: answer["data"]["devices"] == 1)
     async with centre.client() as client, client.stream("GET", "/v1/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
-        assert "content-encoding" not in answer.headers
+        assert answer.headers["content-encoding"] == "gzip"  # each event can be read as soon as it has come
         events = Events(answer)
         assert (await events.until("fleet"))["states"] == {"online": 1}
         await events.until("whole")
@@ -175,3 +177,27 @@ async def test_a_log_that_goes_away_is_waited_for_and_what_was_known_stays(tmp_p
             return (await client.get("/readyz")).status_code == 200
 
         await until(ready, "readiness")
+
+
+async def test_a_lost_connection_is_taken_up_again_where_it_was(centre: Centre) -> None:
+    await centre.put(NORTH.device("pump-1"), plan_record())
+    await centre.eventually("/v1/fleet", lambda answer: answer["data"]["devices"] == 1)
+    async with centre.client() as client:
+        async with client.stream("GET", "/v1/events") as answer:
+            lines = answer.aiter_lines()
+            async with asyncio.timeout(DEADLINE_S):
+                mark = [line async for line in _until_id(lines)][-1].removeprefix("id: ")
+        await centre.put(alert_record())
+        await centre.eventually("/v1/alerts", lambda answer: answer["data"])
+        async with client.stream("GET", "/v1/events", headers={"Last-Event-ID": mark}) as answer:
+            events = Events(answer)
+            assert [(await events.next())[0] for _ in range(2)] == ["resumed", "alert"]
+        async with client.stream("GET", "/v1/events", headers={"Last-Event-ID": "x" * 1000}) as answer:
+            assert (await Events(answer).next())[0] == "reset"
+
+
+async def _until_id(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    async for line in lines:
+        yield line
+        if line.startswith("id: "):
+            return

@@ -11,15 +11,10 @@ import pytest
 from ingest.contract.events import Outcome, RolloutPlan
 from ingest.contract.records import TRACE_HEADER
 from ingest.contract.topics import PLANS
-from tests.api_centre import (
-    NOW,
-    Centre,
-    plan_body,
-    plan_record,
-    running,
-    verdict_record,
-)
+from tests.api_centre import Centre, running
 from tests.api_filled import NORTH, SOUTH, fill
+from tests.api_records import NOW
+from tests.api_rollouts import plan_body, plan_record, verdict_record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -142,6 +137,17 @@ async def test_kayentas_remote_judge_is_answered(centre: Centre) -> None:
         assert answer.json()["results"][0]["classification"] == "Pass"
         bad = await client.post("/judge", content=b'{"metricSetPairList": 3}')
         assert bad.json()["type"].endswith("bad-analysis")
+
+
+@pytest.mark.parametrize(("control", "experiment"), [([0] * 6, [0, 1, 2, 1, 0, 0]), ([1] * 60, [1] * 53 + [100] * 7)])
+async def test_what_kayenta_itself_passes_wrongly_is_not_passed_over_http(
+    control: list[int], experiment: list[int], centre: Centre
+) -> None:
+    pair = {"name": "errors", "id": "1", "values": {"control": control, "experiment": experiment}}
+    async with centre.client() as client:
+        asked = {"canaryConfig": {"metrics": [{"name": "errors"}]}, "metricSetPairList": [pair]}
+        answer = await client.post("/judge", json=asked)
+    assert answer.json()["score"]["classification"] != "Pass"
 
 
 async def test_a_long_poll_is_answered_as_soon_as_the_gate_has_decided(centre: Centre) -> None:

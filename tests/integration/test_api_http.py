@@ -11,15 +11,10 @@ import pytest
 
 from dashboards.api.app import HANDLED
 from dashboards.api.config import ApiConfigError, Scope, TokenConfig
-from tests.api_centre import (
-    NOW,
-    Centre,
-    new_token,
-    plan_record,
-    running,
-    until,
-)
+from tests.api_centre import Centre, new_token, running, until
 from tests.api_filled import NORTH, SOUTH
+from tests.api_records import NOW
+from tests.api_rollouts import plan_record
 from tests.mqtt_tls import certificates
 
 if TYPE_CHECKING:

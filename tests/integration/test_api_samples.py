@@ -19,7 +19,8 @@ from ingest.contract.samples import SAMPLE_COLUMNS, SampleChunk, Summary, encode
 from ingest.contract.topics import REQUESTS, SAMPLES
 from ingest.runtime.gateways import signature_headers
 from ingest.runtime.secrets import generate_private_key
-from tests.api_centre import NOW, Centre, Gateway, running
+from tests.api_centre import Centre, running
+from tests.api_records import NOW, Gateway
 
 if TYPE_CHECKING:
     from pathlib import Path

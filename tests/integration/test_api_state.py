@@ -13,14 +13,9 @@ from ingest.contract.batch import Origin
 from ingest.contract.records import Outgoing
 from ingest.contract.topics import DEVICES
 from ingest.runtime.store.port import StoreUnavailableError
-from tests.api_centre import (
-    NOW,
-    Centre,
-    Gateway,
-    running,
-    until,
-)
+from tests.api_centre import Centre, running, until
 from tests.api_filled import NORTH, SOUTH, fill
+from tests.api_records import NOW, Gateway
 from tests.rollup_batches import T0, Row, all_rows, make_batch
 
 if TYPE_CHECKING:
@@ -59,6 +54,11 @@ async def test_what_the_topics_say_is_answered(centre: Centre) -> None:
         assert [a["fingerprint"] for a in await get("/v1/alerts")] == ["f1", "f3"]
         assert [a["fingerprint"] for a in await get("/v1/alerts?state=firing")] == ["f1"]
         assert [a["device"] for a in await get("/v1/anomalies?site=north")] == ["pump-1"]
+        assert [i["incident"] for i in await get("/v1/incidents?state=growing&site=north&device=pump-2")] == ["inc-1"]
+        assert await get("/v1/incidents?state=resolved") == await get("/v1/incidents?device=pump-9") == []
+        incident = await get("/v1/incidents/inc-1")
+        assert [one["device"] for one in incident["affected"]] == ["pump-1", "pump-2"]
+        assert incident["cause"][0]["attributes"] == {"hardware": "rev-b"}
         assert (await get("/v1/ledger"))["totals"]["balanced"] is True
 
 
@@ -68,20 +68,31 @@ async def test_a_tenant_sees_nothing_of_another(centre: Centre) -> None:
     paths += [
         "/v1/gates/theirs",
         "/v1/rollouts/theirs",
+        "/v1/incidents/inc-theirs",
         "/v1/devices/south/secret-device",
         "/v1/series?device=secret-device",
+        "/v1/silences/s-theirs",
+        "/v1/alerts/f2",
     ]
     async with centre.client() as client:
         for path in (p for p in paths if p.startswith("/v1") and p != "/v1/events"):
             answer = await client.get(path)
-            for theirs in ("secret-device", "gw-south", '"f2"', '"other"'):
+            for theirs in ("secret-device", "gw-south", '"f2"', '"other"', "other-all", "s-theirs"):
                 if theirs not in path:
                     assert theirs not in answer.text.replace(f'"{path}"', ""), path
-        for path in ("/v1/gates/theirs", "/v1/rollouts/theirs", "/v1/devices/south/secret-device"):
+        for path in (
+            "/v1/gates/theirs",
+            "/v1/rollouts/theirs",
+            "/v1/devices/south/secret-device",
+            "/v1/silences/s-theirs",
+            "/v1/alerts/f2",
+        ):
             assert (await client.get(path)).status_code == 404
         query = await client.get("/api/v1/query", params={"query": "tidegate_gate_pass"})
         assert [s["metric"]["rollout"] for s in query.json()["data"]["result"]] == ["fw-2.3.0"]
         assert (await client.post("/v1/rollouts/theirs/end")).status_code == 404
+        assert (await client.post("/v1/silences/s-theirs/end")).status_code == 404
+        assert (await client.post("/v1/alerts/f2/acknowledge")).status_code == 404
 
 
 async def test_series_come_from_the_store_of_ones_own_tenant(centre: Centre) -> None:

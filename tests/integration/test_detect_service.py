@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +19,8 @@ from ingest.runtime.clock import SystemClock
 from ingest.runtime.gateways import Gateways
 from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.telemetry import Telemetry
+from tests.central_process import DETECT_CONFIG, kill, start
 from tests.detect_fleet import Fleet
-from tests.detect_process import CONFIG
 from tests.rollup_batches import ORIGIN, T0
 from tests.signed_gateway import SignedGateway
 
@@ -53,7 +51,7 @@ def _records() -> list[Outgoing]:
 
 
 def _expected(records: list[Record]) -> list[tuple[bytes, bytes | None]]:
-    stage = DetectStage(CONFIG, Gateways([gateway.config for gateway in GATEWAYS]), Telemetry("expected"))
+    stage = DetectStage(DETECT_CONFIG, Gateways([gateway.config for gateway in GATEWAYS]), Telemetry("expected"))
     return [(event.key, event.value) for event in stage.step(records, T0).outgoing]
 
 
@@ -84,14 +82,14 @@ async def test_killed_at_random_moments_it_says_the_same(tmp_path: Path) -> None
     log = SqliteLog(tmp_path / "log.db", SystemClock())
     await log.ensure_topics(every_topic())
     (tmp_path / "gateways.json").write_bytes(msgspec.json.encode([gateway.config for gateway in GATEWAYS]))
-    process = _start(tmp_path)
+    process = start("detect", tmp_path)
     try:
         for part in np.array_split(np.arange(len(records)), KILLS + 1):
             for at in np.array_split(part, 8):
                 await log.append([records[index] for index in at])
                 await asyncio.sleep(chance.uniform(0, 0.1))
-            _kill(process)
-            process = _start(tmp_path)
+            kill(process)
+            process = start("detect", tmp_path)
         expected = _by_key(_expected(await _all(log, ROLLUPS, len(records))))
         events = await _all(log, ANOMALIES, sum(map(len, expected.values())), process)
         assert _by_key([(event.key, event.value) for event in events]) == expected
@@ -99,22 +97,5 @@ async def test_killed_at_random_moments_it_says_the_same(tmp_path: Path) -> None
         process.terminate()
         assert process.wait(DEADLINE_S) == 0
     finally:
-        _kill(process)
+        kill(process)
         await log.close()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.communicate()
-
-
-def _start(folder: Path) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.detect_process", str(folder)],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    return process

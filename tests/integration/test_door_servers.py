@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from ingest.contract.records import TopicPartition
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.kafka import KafkaConfig, KafkaLog
 from ingest.runtime.store.config import StoreConfig
@@ -17,93 +16,23 @@ from ingest.runtime.store.open import open_store
 from ingest.runtime.store.port import SeriesQuery, StoreTotals
 from tests.door_house import FAST, DoorHouse
 from tests.memory_store import MemoryStore
+from tests.own_topics import OwnTopics
 from tests.rollup_batches import ORIGIN, T0, Row
 from tests.signed_gateway import SignedGateway
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from compose.stack.endpoints import InfluxEndpoint, KafkaEndpoint
-    from ingest.contract.records import Outgoing, Record
-    from ingest.contract.topics import TopicSettings
-    from ingest.runtime.log.port import Consumer, Log
     from tests.servers import RunningServer
 
 pytestmark = pytest.mark.servers
 
 
-class OwnTopics:
-    """A log whose topics have names of their own: one Kafka serves all tests."""
-
-    def __init__(self, log: Log) -> None:
-        self._log, self._prefix = log, f"door-{os.urandom(4).hex()}."
-        self.close = log.close
-
-    async def ensure_topics(self, topics: Mapping[str, TopicSettings]) -> None:
-        await self._log.ensure_topics({self._prefix + name: settings for name, settings in topics.items()})
-
-    async def append(self, records: Sequence[Outgoing]) -> None:
-        await self._log.append([replace(record, topic=self._prefix + record.topic) for record in records])
-
-    async def subscribe(
-        self,
-        topics: Sequence[str],
-        *,
-        group: str | None,
-        member: str,
-        resume: Callable[[TopicPartition], int | None] | None = None,
-    ) -> Consumer:
-        assert resume is None
-        names = [self._prefix + topic for topic in topics]
-        consumer = await self._log.subscribe(names, group=group and self._prefix + group, member=member)
-        return OwnConsumer(consumer, self._prefix)
-
-    async def read_compacted(self, topic: str) -> dict[bytes, Record]:
-        return await self._log.read_compacted(self._prefix + topic)
-
-
-class OwnConsumer:
-    def __init__(self, consumer: Consumer, prefix: str) -> None:
-        self._consumer, self._prefix = consumer, prefix
-        self.close = consumer.close
-
-    async def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        records = await self._consumer.poll(max_records, timeout_s)
-        return [replace(record, topic=record.topic.removeprefix(self._prefix)) for record in records]
-
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        await self._consumer.commit(
-            {
-                TopicPartition(self._prefix + place.topic, place.partition): following
-                for place, following in offsets.items()
-            }
-        )
-
-    def assigned(self) -> frozenset[TopicPartition]:
-        return frozenset(self._own(place) for place in self._consumer.assigned())
-
-    async def end_offsets(self) -> dict[TopicPartition, int]:
-        return {self._own(place): end for place, end in (await self._consumer.end_offsets()).items()}
-
-    def _own(self, place: TopicPartition) -> TopicPartition:
-        return TopicPartition(place.topic.removeprefix(self._prefix), place.partition)
-
-
 @pytest.fixture
-def log(kafka: RunningServer[KafkaEndpoint], tmp_path: Path) -> OwnTopics:
-    endpoint = kafka.endpoint
-    password_file = tmp_path / "password"
-    password_file.touch(0o600)
-    password_file.write_text(endpoint.password)
-    config = KafkaConfig(
-        bootstrap=endpoint.bootstrap,
-        username=endpoint.username,
-        password_file=str(password_file) if endpoint.username else "",
-        mechanism=endpoint.mechanism,
-        session_timeout_s=6.0,  # the least that brokers take unless told otherwise
-    )
-    return OwnTopics(KafkaLog(config, SystemClock()))
+def log(kafka_config: KafkaConfig) -> OwnTopics:
+    return OwnTopics(KafkaLog(kafka_config, SystemClock()), f"door-{os.urandom(4).hex()}.")
 
 
 @pytest.fixture

@@ -179,8 +179,8 @@ async def test_a_command_waits_through_a_restart_for_its_device(tmp_path: Path) 
         async with here.running():
             device = await asyncio.to_thread(Device, "d", here.port)
             await eventually(lambda: _later(device.commands))
-            device.say("ack", command="c1", status="refused", reason="clock_unset")
-            await eventually(lambda: _answered(here, [("c1", "refused", "clock_unset")]))
+            device.say("ack", command="c1", status="refused", reason="expired")
+            await eventually(lambda: _answered(here, [("c1", "refused", "expired")]))
             await asyncio.to_thread(device.link.close)
 
 

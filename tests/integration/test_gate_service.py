@@ -17,6 +17,7 @@ import pytest
 
 from analytics.rollouts.config import GateConfig, WebhookConfig
 from analytics.rollouts.service import build_gate
+from analytics.surroundings import Surroundings
 from ingest.contract.events import AckStatus, DeviceChange, Outcome, RollbackPhase, RollbackStatus, Verdict
 from ingest.contract.records import Outgoing, Record, read_event
 from ingest.contract.topics import COMMANDS, ROLLBACKS, VERDICTS, dead, every_topic
@@ -84,16 +85,13 @@ class Running:
             settle_s=0.2,
             verdict_s=0.1,
             rollback_settle_s=1.0,
+            recovery_s=0.0,
             webhook=WebhookConfig(url=inbox.url, secret_file=str(path / "hook.secret"), most_wait_s=0.2),
         )
         self.gate = build_gate(
             self.config,
             self.fleet.gateways,
-            clock=self.clock,
-            log=self.log,
-            health=self.health,
-            telemetry=Telemetry("test"),
-            data_dir=path,
+            Surroundings(self.clock, self.log, self.health, Telemetry("test"), path),
         )
         self.commanded: list[Record] = []
         self._stopping = False

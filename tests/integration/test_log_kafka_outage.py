@@ -36,20 +36,8 @@ SETTINGS = TopicSettings(2, compacted=True, retention_ms=-1)
 
 
 @pytest.fixture
-def config(kafka: RunningServer[KafkaEndpoint], tmp_path: Path) -> KafkaConfig:
-    (tmp_path / "password").write_text(kafka.endpoint.password)
-    return KafkaConfig(
-        bootstrap=kafka.endpoint.bootstrap,
-        username=kafka.endpoint.username,
-        password_file=str(tmp_path / "password") if kafka.endpoint.username else "",
-        mechanism=kafka.endpoint.mechanism,
-        session_timeout_s=6.0,
-    )
-
-
-@pytest.fixture
-async def log(config: KafkaConfig) -> AsyncIterator[KafkaLog]:
-    log = KafkaLog(config, SystemClock())
+async def log(kafka_config: KafkaConfig) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog(kafka_config, SystemClock())
     yield log
     await log.close()
 
@@ -141,10 +129,10 @@ async def _tail(log: KafkaLog, topic: str) -> Consumer:
 
 
 async def test_a_log_that_was_opened_during_the_outage_works_after_it(
-    kafka: RunningServer[KafkaEndpoint], config: KafkaConfig, topic: str
+    kafka: RunningServer[KafkaEndpoint], kafka_config: KafkaConfig, topic: str
 ) -> None:
     await asyncio.to_thread(kafka.stop)
-    early = KafkaLog(config, SystemClock())
+    early = KafkaLog(kafka_config, SystemClock())
     for call in (
         early.append([Outgoing(topic, b"k", b"v")]),
         early.subscribe([topic], group="g", member="m"),
@@ -160,11 +148,11 @@ async def test_a_log_that_was_opened_during_the_outage_works_after_it(
 
 
 async def test_closing_while_the_brokers_are_frozen_is_quick_and_silent(
-    kafka: RunningServer[KafkaEndpoint], config: KafkaConfig, topic: str
+    kafka: RunningServer[KafkaEndpoint], kafka_config: KafkaConfig, topic: str
 ) -> None:
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    log = KafkaLog(config, SystemClock())
+    log = KafkaLog(kafka_config, SystemClock())
     await log.append(numbered(topic, 20))
     assert kafka.pid is not None
     os.kill(kafka.pid, signal.SIGSTOP)
@@ -183,10 +171,10 @@ async def test_closing_while_the_brokers_are_frozen_is_quick_and_silent(
     assert complaints == []
 
 
-async def test_a_wrong_password_is_an_unavailable_log(config: KafkaConfig, topic: str, tmp_path: Path) -> None:
+async def test_a_wrong_password_is_an_unavailable_log(kafka_config: KafkaConfig, topic: str, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
     stranger = KafkaLog(
-        KafkaConfig(bootstrap=config.bootstrap, username="tidegate", password_file=str(tmp_path / "wrong")),
+        KafkaConfig(bootstrap=kafka_config.bootstrap, username="tidegate", password_file=str(tmp_path / "wrong")),
         SystemClock(),
     )
     with pytest.raises(LogUnavailableError):
@@ -194,8 +182,8 @@ async def test_a_wrong_password_is_an_unavailable_log(config: KafkaConfig, topic
     await stranger.close()
 
 
-async def test_topics_are_kept_as_the_contract_has_them(config: KafkaConfig, topic: str) -> None:
-    admin = AIOKafkaAdminClient(**config.client())
+async def test_topics_are_kept_as_the_contract_has_them(kafka_config: KafkaConfig, topic: str) -> None:
+    admin = AIOKafkaAdminClient(**kafka_config.client())
     await admin.start()
     try:
         (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])

@@ -141,6 +141,19 @@ async def test_it_says_what_it_is_doing_and_stops_without_declaring_anyone_lost(
     assert not intake.messages()
 
 
+@pytest.mark.parametrize("rounds", range(6))
+async def test_a_connection_that_was_on_its_way_when_the_listener_stopped_is_closed(rounds: int) -> None:
+    with socket.socket() as device:
+        async with listening(HeldIntake()) as listener:
+            device.connect(("127.0.0.1", listener.port))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+        device.setblocking(False)
+        with contextlib.suppress(ConnectionResetError):
+            async with asyncio.timeout(60):
+                assert await asyncio.get_running_loop().sock_recv(device, 1) == b""
+
+
 async def test_a_port_that_is_taken_is_waited_for() -> None:
     async with listening(HeldIntake()) as first:
         clock = ManualClock()

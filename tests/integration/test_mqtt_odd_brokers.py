@@ -18,7 +18,7 @@ from edge_aggregator.receive.mqtt.subscribe import Suback
 from edge_aggregator.receive.mqtt.wire import Version
 from ingest.runtime.clock import ManualClock
 from tests.mqtt_intake import HeldIntake, until
-from tests.mqtt_server import serving
+from tests.tcp_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -13,7 +13,7 @@ from edge_aggregator.receive.mqtt.publish import Puback, Publish
 from edge_aggregator.receive.mqtt.subscribe import Suback, Subscribe, Unsuback, Unsubscribe
 from edge_aggregator.receive.mqtt.wire import Version, frame_at
 from tests.mqtt_intake import until
-from tests.mqtt_server import serving
+from tests.tcp_server import serving
 
 
 class RecordingBroker:

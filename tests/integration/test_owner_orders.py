@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from analytics.rollback.attempts import OWNERS, OrderAttempt, Tried
+from analytics.rollback.attempts import OWNERS, OrderAttempt, Tried, secret_of
 from analytics.rollback.credentials import Auth, aws_headers, credentials
 from analytics.rollback.orders import ORDER_SETTINGS, ORDERS
 from analytics.rollback.owners.owner import Request
@@ -21,8 +21,11 @@ from ingest.contract.topics import DEAD_SETTINGS, dead
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.health import Health
 from ingest.runtime.log.sqlite import SqliteLog
+from ingest.runtime.secrets import write_secret
 from ingest.runtime.telemetry import Telemetry
-from tests.owner_servers import MenderServer, Server
+from tests.owner_fleets import MenderServer
+from tests.owner_server import Server
+from tests.rollback_orders import buried
 
 T0 = 1_700_000_000_000
 CLOCK = SystemClock()
@@ -78,11 +81,34 @@ async def test_an_order_is_carried_out_with_credentials_and_only_looked_at_when_
     assert {asked.method for asked in seen} == {"GET"}
 
 
-async def test_a_dry_owner_is_only_looked_at() -> None:
+async def test_a_dry_owner_is_only_looked_at_and_the_log_tells_the_exact_requests(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     server = MenderServer()
     answer, seen = await tried(server, config(dry_run=True))
     assert answer == Tried()
     assert {asked.method for asked in seen} == {"GET"}
+    abort, create = [record.getMessage() for record in caplog.records if "dry run" in record.getMessage()]
+    address = "http://mender.test/api/management/v1/deployments/deployments"
+    assert abort == f'owner: dry run: PUT {address}/dep-1/status application/json {{"status":"aborted"}}'
+    assert create.startswith(f"owner: dry run: POST {address} application/json ")
+
+
+async def test_a_token_is_read_anew_for_every_try(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    owner = config(secret_file=str(token))
+    attempt = OrderAttempt([owner], secret_of, CLOCK)
+    seen: list[httpx.Request] = []
+    async with client_of(MenderServer(), seen) as client:
+        for secret in ("first", "second"):
+            write_secret(token, secret.encode())
+            assert await attempt(client, read(order_record(MenderServer()))) == Tried()
+            assert {asked.headers["authorization"] for asked in seen} == {f"Bearer {secret}"}
+            seen.clear()
+        token.unlink()
+        answer = await attempt(client, read(order_record(MenderServer())))
+    assert (answer.is_final, seen) == (False, [])
+    assert "token" in answer.problem
 
 
 @pytest.mark.parametrize(
@@ -125,17 +151,9 @@ async def test_the_sender_tries_again_until_it_is_done_and_buries_what_is_refuse
     )
     running = asyncio.create_task(sender.run())
     await until(lambda: lives >= 3)
-    graves = await log.subscribe((dead(ORDERS),), group="look", member="m")
-    found: list[Record] = []
-    async with asyncio.timeout(60):
-        while not found:
-            found = await graves.poll(5, 0.1)
-    sender.drain()
-    await running
-    await graves.close()
-    await log.close()
+    letter = await buried(log, sender, running)
     assert server.is_back()
-    assert "no owner 'unknown'" in str(found[0].headers)
+    assert "no owner 'unknown'" in str(letter.headers)
 
 
 def test_a_signature_is_that_of_awss_own_example_of_the_method() -> None:

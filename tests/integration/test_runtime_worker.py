@@ -16,7 +16,7 @@ from ingest.runtime.health import Health
 from ingest.runtime.log.port import LogUnavailableError
 from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.telemetry import Telemetry
-from ingest.runtime.worker import StageWorker, StepResult
+from ingest.runtime.worker import Stage, StageWorker, StepResult
 
 TOPICS = {name: TopicSettings(2, compacted=False, retention_ms=3_600_000) for name in ("in", "out")}
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -62,9 +62,11 @@ class Flaky:
         await self._log.append(records)
 
 
-def worker(log: object, folder: Path, health: Health | None = None) -> StageWorker:
+def worker(
+    log: object, folder: Path, health: Health | None = None, *, stage: Stage | None = None, tick_s: float = 0.05
+) -> StageWorker:
     return StageWorker(
-        Summing(),
+        stage or Summing(),
         log=log,
         checkpoint=Checkpoint(folder / "summing.db"),
         clock=SystemClock(),
@@ -72,7 +74,7 @@ def worker(log: object, folder: Path, health: Health | None = None) -> StageWork
         telemetry=Telemetry("test"),
         group="g",
         member="m",
-        tick_s=0.05,
+        tick_s=tick_s,
     )
 
 
@@ -148,3 +150,26 @@ async def test_the_trace_goes_on_with_a_span_of_its_own(log: SqliteLog, tmp_path
     assert trace is not None
     assert trace.split(b"-")[1] == TRACE.split(b"-")[1]
     assert trace.split(b"-")[2] != TRACE.split(b"-")[2]
+
+
+class Counting(Summing):
+    """Has more to do at once, three times."""
+
+    steps = 0
+
+    def step(self, records: Sequence[Record], now: int) -> StepResult:
+        self.steps += 1
+        return StepResult([Outgoing("out", b"k", b"%d" % self.steps)], more=self.steps < 4)
+
+
+async def test_a_step_that_has_more_to_do_is_followed_by_the_next_one_without_a_wait(
+    log: SqliteLog, tmp_path: Path
+) -> None:
+    running = worker(log, tmp_path, stage=Counting(), tick_s=3600.0)
+    task = asyncio.create_task(running.run())
+    await feed(log, [1])
+    found = await outputs(log, 4)
+    assert [record.value for record in found] == [b"1", b"2", b"3", b"4"]
+    running.drain()
+    await feed(log, [1])
+    await task

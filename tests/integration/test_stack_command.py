@@ -47,7 +47,7 @@ def test_servers_outlive_the_command_that_started_them(folder: Path) -> None:
 def test_status_counts_what_is_down(folder: Path) -> None:
     shown = tidegate_stack("status", "--dir", folder)
     assert shown.returncode == 1
-    assert shown.stdout.count("stopped") == 4
+    assert shown.stdout.count("stopped") == 5
     assert not folder.exists()
 
 
@@ -66,7 +66,7 @@ def test_down_without_anything_is_no_error(folder: Path) -> None:
 def test_a_wrong_name_is_a_usage_error() -> None:
     wrong = tidegate_stack("up", "--only", "rabbit")
     assert wrong.returncode == 2
-    assert "'kafka', 'mosquitto', 'influxdb', 'alertmanager'" in wrong.stderr
+    assert "'kafka', 'mosquitto', 'influxdb', 'alertmanager', 'prometheus'" in wrong.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Up, status and down: on Mosquitto, which starts in an instant, and in general on all four."""
+"""Up, status and down: on Mosquitto, which starts in an instant, and in general on all of them."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def test_what_was_asked_for_runs_and_nothing_else(folder: Path) -> None:
         "mosquitto": "running",
         "influxdb": "stopped",
         "alertmanager": "stopped",
+        "prometheus": "stopped",
     }
 
 

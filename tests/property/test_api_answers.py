@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from dashboards.api.config import ApiConfig
 from dashboards.api.devices import DeviceFilter, DeviceTable
 from dashboards.api.gates import gate_data
-from dashboards.api.plans import BadPlanError, Mistake, read_plan
+from dashboards.api.plan_mistakes import Mistake
+from dashboards.api.plans import BadPlanError, read_plan
 from dashboards.api.projection import TOPICS, Projection
 from dashboards.api.regex import MAX_PATTERN, Matcher, PatternError
 from dashboards.api.rollouts import Rollout
@@ -23,7 +24,8 @@ from dashboards.api.selectors import BadQueryError, Selector, parse_query
 from ingest.contract.events import DeviceEvent, DeviceState, Outcome
 from ingest.contract.records import Record
 from ingest.runtime.gateways import Gateways
-from tests.api_centre import NOW, Gateway, plan, plan_body, verdict
+from tests.api_records import NOW, Gateway
+from tests.api_rollouts import plan, plan_body, verdict
 
 LITERALS = st.sampled_from(["a", "b", "-", "\\.", ".", "[ab]", "[^a]", "[a-c]", "\\d", "\\w", "\\\\"])
 

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_aggregator.decode.decoder import Taken, decode
@@ -70,6 +70,8 @@ laid_out = st.builds(
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["d", "e"]), laid_out | objects), min_size=1, max_size=8), st.booleans())
+@example(sent=[("d", {"ts": (1 << 62) - 256, "metrics": {"a": 0, "b": None, "c": math.inf}})], known=False)
+@example(sent=[("d", {"ts": (1 << 64) - 1, "metrics": {"a": 10**19, "b": 10**20, "c": math.inf}})], known=False)
 def test_a_topic_read_by_its_layout_takes_and_refuses_as_any_other(
     sent: list[tuple[str, Any]],
     known: bool,  # noqa: FBT001 - hypothesis draws it

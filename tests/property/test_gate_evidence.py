@@ -9,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.rollouts.assign import Candidate
+from analytics.rollouts.enrolment import command_canaries, enrol
 from analytics.rollouts.facts import Fact, FactKind
+from analytics.rollouts.observing import observe_site
 from analytics.rollouts.rollout import Rollout, Row, new_rollout
 from analytics.rollouts.timeline import Heartbeat, Timeline
-from ingest.contract.events import Arm, EvidenceKind, Guard, GuardKind, RolloutPlan
+from ingest.contract.events import Arm, EvidenceKind
 from tests.examples import examples
+from tests.gate_world import plan_of
 
 GRACE_MS = 30
 DRAWN_AT = 10
@@ -22,22 +25,11 @@ DEVICES = [f"d{n}" for n in range(6)]
 HAPPENING = [FactKind.INSTALLED, FactKind.REBOOTED, FactKind.HEARD, FactKind.SILENT, FactKind.RETIRED]
 
 
-def enrolled_rollout() -> Rollout:
-    plan = RolloutPlan(
-        rollout="fw",
-        tenant="acme",
-        release="2.3.0",
-        previous_release="2.2.0",
-        release_digest="sha256:aa",
-        previous_digest="sha256:bb",
-        created=0,
-        guards=[Guard(name="crash", kind=GuardKind.CRASH), Guard(name="silence", kind=GuardKind.SILENCE)],
-        alpha=1e-9,
-        install_grace_s=GRACE_MS / 1000,
-    )
+def enrolled_rollout(outage_ms: int = 0) -> Rollout:
+    plan = plan_of(rollout="fw", created=0, alpha=1e-9, install_grace_s=GRACE_MS / 1000, outage_s=outage_ms / 1000)
     rollout = new_rollout(plan, accepted_at=0, trace="")
-    rollout.enrol("s", DRAWN_AT, [Candidate("s", name, "rev-a", "pumps") for name in DEVICES])
-    rollout.command_canaries("s")
+    enrol(rollout, "s", DRAWN_AT, [Candidate("s", name, "rev-a", "pumps") for name in DEVICES])
+    command_canaries(rollout, "s")
     return rollout
 
 
@@ -57,15 +49,15 @@ def facts_of(seed: int, count: int) -> list[Fact]:
 fact_lists = st.builds(facts_of, st.integers(0, 1 << 32), st.integers(0, 30))
 
 
-def run(arrivals: list[tuple[list[Fact], int]]) -> list[Row]:
+def run(arrivals: list[tuple[list[Fact], int]], outage_ms: int = 0) -> list[Row]:
     """What a rollout makes of facts that arrive in portions, each followed by a watermark."""
-    rollout, timeline, rows = enrolled_rollout(), Timeline(), []
+    rollout, timeline, rows = enrolled_rollout(outage_ms), Timeline(), []
     for facts, watermark in arrivals:
         for fact in facts:
             timeline.add(fact)
         timeline.hear("gw", Heartbeat(watermark, 0, 0))
         if timeline.advance(0, settle_ms=0, patience_ms=10):
-            rows += rollout.observe("s", timeline.release(), timeline.watermark)
+            rows += observe_site(rollout, "s", timeline.release(), timeline.watermark)
     return rows
 
 
@@ -74,10 +66,12 @@ def by_device(rows: list[Row]) -> list[tuple[str, EvidenceKind, int]]:
 
 
 @settings(max_examples=examples(150))
-@given(fact_lists, st.integers(0, 1 << 32), st.lists(st.integers(1, 200), max_size=5))
-def test_order_repetition_and_portions_of_arrival_change_nothing(facts: list[Fact], seed: int, cuts: list[int]) -> None:
+@given(fact_lists, st.integers(0, 1 << 32), st.lists(st.integers(1, 200), max_size=5), st.sampled_from([0, 20, 60]))
+def test_order_repetition_and_portions_of_arrival_change_nothing(
+    facts: list[Fact], seed: int, cuts: list[int], outage_ms: int
+) -> None:
     chance = random.Random(seed)
-    in_order = run([(sorted(facts), END)])
+    in_order = run([(sorted(facts), END)], outage_ms)
     marks = [*sorted(cuts), END]
     portions: list[tuple[list[Fact], int]] = []
     for mark in marks:
@@ -87,7 +81,7 @@ def test_order_repetition_and_portions_of_arrival_change_nothing(facts: list[Fac
         arriving = due + early + chance.sample(due, len(due) // 2)
         chance.shuffle(arriving)
         portions.append((arriving, mark))
-    assert run(portions) == in_order
+    assert run(portions, outage_ms) == in_order
 
 
 @settings(max_examples=examples(100))
@@ -127,7 +121,7 @@ def canary() -> tuple[Rollout, str, str]:
 
 
 def kinds(rollout: Rollout, facts: list[Fact], watermark: int = END) -> list[tuple[EvidenceKind, int]]:
-    return [(row.evidence.kind, row.evidence.at) for row in rollout.observe("s", sorted(facts), watermark)]
+    return [(row.evidence.kind, row.evidence.at) for row in observe_site(rollout, "s", sorted(facts), watermark)]
 
 
 def test_the_installs_own_reboot_and_silence_are_no_evidence() -> None:
@@ -148,6 +142,17 @@ def test_a_device_that_the_install_bricked_counts_as_silent_once_the_grace_has_p
     assert kinds(rollout, facts, watermark=49) == []
     assert kinds(rollout, [], watermark=51) == [(EvidenceKind.SILENT, 20 + GRACE_MS)]
     assert kinds(rollout, [], watermark=END) == []
+
+
+def test_an_alarm_that_is_told_in_the_grace_is_no_sign_of_life_of_a_bricked_device() -> None:
+    rollout, device, command = canary()
+    facts = [
+        Fact(20, FactKind.ACCEPTED, "s", device, command),
+        Fact(25, FactKind.SILENT, "s", device),
+        Fact(26, FactKind.ALARMED, "s", device),
+        Fact(27, FactKind.INSTALL_OVER, "s", device, "another"),
+    ]
+    assert kinds(rollout, facts) == [(EvidenceKind.SILENT, 20 + GRACE_MS)]
 
 
 def test_what_follows_the_install_counts_at_once() -> None:

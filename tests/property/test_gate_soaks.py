@@ -145,7 +145,7 @@ def test_counts_before_are_those_of_a_loop(rows: list[tuple[int, int, int, bool]
     carried = np.array([[3, 4], [0, 0], [7, 1]])
     stratum, key = (np.array([row[n] for row in rows], dtype=np.int64) for n in range(2))
     change = np.array([[row[2] * row[3], row[2] * (not row[3])] for row in rows], dtype=np.int64).reshape(-1, 2)
-    found = counts_before(carried, stratum, key, np.arange(len(rows)), change, singly=singly)
+    found = counts_before(carried, stratum, key, change, singly=singly)
     for n, (place, at, _, _) in enumerate(rows):
         earlier = [
             m for m in range(len(rows))

@@ -29,6 +29,7 @@ from tests.alert_world import (
     Watched,
     account,
     anomaly,
+    incident,
     states,
     taken,
     verdict,
@@ -50,7 +51,8 @@ def test_an_anomaly_alerts_until_it_is_left(fleet: Fleet) -> None:
     (fired,) = watched.feed(anomaly("north-01", T0))
     assert (fired.name, fired.state, fired.severity) == (rules.METRIC_ANOMALY, FIRING, "warning")
     assert fired.labels == {"site": "north", "device": "north-01", "metric": "memory", "label_core-id": "0"}
-    assert fired.numbers == {"value": 97.5, "expected": 41.0, "scale": 2.0, "score": 0.99}
+    band = {"low": 35.0, "high": 47.0}
+    assert fired.numbers == {"value": 97.5, "expected": 41.0, "scale": 2.0, "score": 0.99, "since_ms": T0} | band
     summary = "memory of north-01 is 97.5, expected 41 (firmware 2.3.0, hardware rev-b)"
     assert fired.annotations["summary"] == summary
     assert not watched.feed(anomaly("north-01", T0 + 1000, AnomalyStatus.CONTINUES))
@@ -63,6 +65,7 @@ def test_every_alert_names_a_runbook_that_is_there(fleet: Fleet) -> None:
     watched = Watched(fleet, ledger_breach=RuleConfig(), site_dark_s=1.0)
     gateway = Gateway(fleet)
     watched.feed(anomaly("north-01", T0), gateway.silent("north-02", T0), verdict(), account("gap"), gateway.beat(T0))
+    watched.feed(incident(1))
     watched.wait(2)
     fired = {alert.name: alert for alert in watched.said}
     assert set(fired) == set(rules.ALL)
@@ -161,7 +164,7 @@ def test_what_cannot_be_read_is_passed_over_and_counted(fleet: Fleet) -> None:
     watched = Watched(fleet)
     broken = [Outgoing(topic, b"k", b"{}") for topic in watched.stage.topics if topic != DEVICES]
     assert not watched.feed(*broken, Outgoing(ANOMALIES, b"k", None))
-    assert [watched.skipped(record.topic, "malformed") for record in broken] == [1.0] * 5
+    assert [watched.skipped(record.topic, "malformed") for record in broken] == [1.0] * len(broken)
 
 
 def test_numbers_of_a_hostile_gateway_stop_nothing(fleet: Fleet, gateway: Gateway) -> None:
@@ -198,7 +201,7 @@ def test_alerts_of_a_gateway_that_was_taken_from_the_registry_end(fleet: Fleet, 
     south = Gateway(fleet, "south")
     watched.feed(gateway.beat(T0), south.beat(T0), south.silent("south-01", T0), gateway.silent("north-01", T0))
     watched.wait(6)
-    assert len(watched.said) == 4
+    assert len(watched.said) == 6
     left = [GatewayConfig(**msgspec.structs.asdict(known)) for known in fleet.gateways if known.site == "north"]
     fleet.gateways = Gateways(left)
     watched.restart()

@@ -12,7 +12,8 @@ from dashboards.api.gauges import GAUGES, select
 from dashboards.api.rollouts import Rollout
 from dashboards.api.selectors import BadQueryError, Constant, Selector, format_value, parse_query
 from ingest.contract.events import Outcome, PlanState
-from tests.api_centre import NOW, plan, verdict
+from tests.api_records import NOW
+from tests.api_rollouts import plan, verdict
 
 
 def judged(name: str, outcome: Outcome, log10_e: float = 1.5) -> Rollout:

@@ -10,7 +10,8 @@ import pytest
 from dashboards.api.plans import BadPlanError, read_plan, same_content, to_plan
 from dashboards.api.routes.rollout_routes import AGREEMENT_MS, intervened
 from ingest.contract.events import Intervention, PlanState, RollbackMode, RolloutPlan, Verb
-from tests.api_centre import NOW, plan, plan_body
+from tests.api_records import NOW
+from tests.api_rollouts import plan, plan_body
 
 
 def mistakes(**fields: Any) -> dict[str, str]:
@@ -46,15 +47,33 @@ def test_the_form_is_checked_with_paths_and_suggestions() -> None:
         ({"alpha": 0.6}, "$.alpha"),
         ({"canary_share": 1}, "$.canary_share"),
         ({"install_grace_s": -1}, "$.install_grace_s"),
+        ({"outage_s": -1}, "$.outage_s"),
         ({"command_expiry_s": 0}, "$.command_expiry_s"),
         ({"command_expiry_s": 1e9}, "$.command_expiry_s"),
         ({"guards": []}, "$.guards"),
         ({"guards": [{"name": "a", "kind": "crash"}, {"name": "a", "kind": "silence"}]}, "$.guards[1].name"),
         ({"guards": [{"name": "a", "kind": "crash", "weight": 0}]}, "$.guards[0].weight"),
         ({"guards": [{"name": "a", "kind": "crash", "margin": 1}]}, "$.guards[0].margin"),
+        ({"guards": [{"name": "a", "kind": "soak", "quantile": 1}]}, "$.guards[0].quantile"),
+        ({"guards": [{"name": "a", "kind": "share", "margin": 0.1, "quantile": 0.5}]}, "$.guards[0].quantile"),
+        (
+            {
+                "guards": [
+                    {"name": "a", "kind": "share", "metric": "door", "margin": 0.1},
+                    {"name": "b", "kind": "count", "metric": "door", "margin": 0.1},
+                ]
+            },
+            "$.guards[1].quantile",
+        ),
         ({"selection": {"sites": ["north", ""]}}, "$.selection.sites[1]"),
         ({"selection": {"groups": ["x"] * 1001}}, "$.selection.groups"),
+        ({"selection": {"tags": ["eu", "a\nb"]}}, "$.selection.tags[1]"),
         ({"selection": {"percent": 0}}, "$.selection.percent"),
+        ({"installs": "external", "mode": "automatic"}, "$.actuators"),
+        (
+            {"installs": "external", "guards": [{"name": "u", "kind": "update", "margin": 0.1}]},
+            "$.guards[0].kind",
+        ),
         ({"stages": [{"share": 0.5}, {"share": 0.2}]}, "$.stages[1].share"),
         ({"stages": [{"share": 1.5}]}, "$.stages[0].share"),
         ({"stages": [{"share": 0.5, "soak_s": -1}]}, "$.stages[0].soak_s"),

@@ -10,7 +10,8 @@ import pytest
 from dashboards.api.alerts import AlertBook
 from dashboards.api.anomalies import AnomalyBook
 from dashboards.api.config import ApiConfig
-from dashboards.api.devices import NAMED, DeviceFilter, DeviceTable
+from dashboards.api.device_counts import NAMED
+from dashboards.api.devices import DeviceFilter, DeviceTable
 from dashboards.api.evidence_path import EvidencePath
 from dashboards.api.ledger import Account, ledger_view, missing
 from dashboards.api.rollouts import LISTED, Rollout, threshold
@@ -27,16 +28,8 @@ from ingest.contract.events import (
     RollbackStatus,
 )
 from ingest.contract.ledger import ClassCounts
-from tests.api_centre import (
-    NOW,
-    Gateway,
-    account_record,
-    alert_record,
-    anomaly_record,
-    plan,
-    rollback_record,
-    verdict,
-)
+from tests.api_records import NOW, Gateway, account_record, alert_record, anomaly_record
+from tests.api_rollouts import plan, rollback_record, verdict
 
 NORTH = Gateway("acme", "north")
 

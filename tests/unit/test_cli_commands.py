@@ -11,74 +11,18 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 import pytest
-from click.testing import CliRunner
 
 from compose.cli.main import COMMANDS, tidegate
-from compose.embedded.credentials import Credentials, make_credentials
-from compose.embedded.settings import Places, Spans, analytics_config, api_config, edge_config, listening
-from compose.processes.config import AnalyticsProcess, ApiProcess, EdgeProcess, IngestProcess, Process
 from ingest.contract.records import Outgoing, dead_letter
 from ingest.contract.topics import ROLLUPS, dead, every_topic
 from ingest.runtime.clock import SystemClock
-from ingest.runtime.log.open import LogConfig
 from ingest.runtime.log.sqlite import SqliteLog
-from ingest.runtime.observe import ObserveConfig
-from ingest.runtime.store.config import StoreConfig
-from tests.process_kit import toml
+from tests.alert_world import T0, Fleet, Watched, anomaly, taken
+from tests.process_files import Files, refused, run
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from click.testing import Result
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(tidegate, [str(argument) for argument in arguments])
-
-
-def refused(*arguments: object) -> str:
-    """One line or more on stderr, exit code 2, no traceback."""
-    result = run(*arguments)
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output
-    return result.stderr
-
-
-class Files:
-    """Good files of all four processes in one folder, to be spoilt."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.credentials: Credentials = make_credentials(folder / "secrets", "acme", ["north"])
-        places, log = Places(folder=str(folder)), LogConfig(path=str(folder / "log.db"))
-        store, gateways = StoreConfig(path=str(folder / "store.db")), self.credentials.gateways
-        edge = listening(edge_config("acme", "north", places, self.credentials, Spans()))
-        self.good: dict[str, Process] = {
-            "edge": EdgeProcess(log=log, edge=edge, observe=ObserveConfig()),
-            "ingest": IngestProcess(log=log, store=store, gateways=gateways, observe=ObserveConfig()),
-            "analytics": AnalyticsProcess(
-                log=log,
-                gateways=gateways,
-                analytics=analytics_config(places, Spans(), self.credentials, [], []),
-                observe=ObserveConfig(),
-            ),
-            "api": ApiProcess(log=log, store=store, gateways=gateways, api=api_config("acme", self.credentials)),
-        }
-
-    def write(self, kind: str, changes: dict[str, Any] | None = None) -> Path:
-        """`changes`: a setting's path to its value, "" taken out by None."""
-        tree = msgspec.to_builtins(self.good[kind])
-        for place, value in (changes or {}).items():
-            *tables, name = place.split(".")
-            table = tree
-            for step in tables:
-                table = table[int(step)] if isinstance(table, list) else table.setdefault(step, {})
-            table[name] = value
-        path = self.folder / f"{kind}.toml"
-        path.write_text(toml(tree))
-        return path
 
 
 @pytest.fixture
@@ -217,6 +161,17 @@ def test_a_password_for_kafka_must_be_private_as_well(files: Files) -> None:
     assert "s3cret" not in text
 
 
+def test_rules_that_cannot_be_used_are_told_before_anything_starts(files: Files) -> None:
+    rules = files.folder / "rules.toml"
+    path = files.write("analytics", {"analytics.alerts.rules_file": str(rules)})
+    assert "make one: tidegate alerts starter >" in refused("check", "analytics", path)
+    rules.write_text("[[rules]]\nname = 'A'\nkind = 'nothing'")
+    assert "rules[0] (A): kind: found 'nothing'" in refused("check", "analytics", path)
+    assert "rules[0] (A): kind: found 'nothing'" in refused("analytics", "run", path)
+    rules.write_text(run("alerts", "starter").output)
+    assert run("check", "analytics", path).exit_code == 0
+
+
 def test_a_key_that_is_none_is_told(files: Files) -> None:
     key = files.credentials.gateway_key("north")
     key.write_text("-----BEGIN NOTHING-----")
@@ -312,6 +267,37 @@ async def read(log: SqliteLog) -> list[Any]:
     found = await consumer.poll(100, 1.0)
     await consumer.close()
     return found
+
+
+def test_alerts_are_silenced_acknowledged_and_looked_back_at(files: Files) -> None:
+    config = files.write("ingest")
+    watched = Watched(Fleet(("north",)))
+    result = watched.stage.step([taken(anomaly("north-01", T0))], SystemClock().now_ms())
+    asyncio.run(leave(files.folder / "log.db", result.outgoing))
+    (fired,) = [json.loads(line) for line in run("alerts", "history", config, "--json").output.splitlines()]
+    assert "MetricAnomaly" in run("alerts", "history", config, "--name", "MetricAnomaly").output
+    assert not run("alerts", "history", config, "--since", "0s").output
+    said = run("alerts", "acknowledge", config, fired["fingerprint"], "--by", "ada")
+    assert said.output == f"ada looks after MetricAnomaly {fired['fingerprint']}\n"
+    assert run("alerts", "acknowledge", config, "unknown").exit_code == 1
+    silence = ("alerts", "silence", config, "site=north", "device!=pump-*", "--for", "2h", "--tenant", "acme")
+    name = run(*silence, "--by", "ada", "--comment", "new pumps").output.strip()
+    (line,) = run("alerts", "silences", config).output.splitlines()
+    assert line.startswith(f"{name}  silence")
+    assert "acme: site=north device!=pump-*  (ada: new pumps)" in line
+    assert run("alerts", "unsilence", config, name).output == f"{name} has ended\n"
+    assert not run("alerts", "silences", config).output
+    assert len(run("alerts", "silences", config, "--all", "--json").output.splitlines()) == 1
+    assert run("alerts", "unsilence", config, name).exit_code == 1
+    assert "expected label=pattern" in refused("alerts", "silence", config, "site", "--tenant", "acme")
+    assert "no duration" in refused("alerts", "silence", config, "site=a", "--for", "2x", "--tenant", "acme")
+
+
+async def leave(path: Path, records: list[Outgoing]) -> None:
+    log = SqliteLog(path, SystemClock())
+    await log.ensure_topics(every_topic())
+    await log.append(records)
+    await log.close()
 
 
 def test_a_log_that_is_wrongly_named_is_told(files: Files) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from analytics.detect.config import DetectConfig
 from analytics.detect.engine import Decision, Engine
+from analytics.detect.merge import Detector
 from analytics.detect.round import Change
 from ingest.contract.batch import MetricRow
 from tests.detect_fleet import Fleet, run
@@ -156,14 +157,34 @@ def test_a_series_that_was_silent_for_long_is_learned_anew() -> None:
     assert run(Engine(DetectConfig(relearn_after_s=100.0)), Fleet(20).batches(values)) == []
 
 
-def test_few_like_series_are_judged_by_their_own_past() -> None:
-    values = noise(200, 2)
-    values[50:60, 0] += 20  # too early: what is known of the series is too little
-    values[150:, 1] += 20
-    decisions = run(Engine(DetectConfig(own_windows=100)), Fleet(2).batches(values))
+def test_a_series_that_is_alone_is_judged_by_its_own_past_and_says_what_that_can_promise() -> None:
+    values = noise(600, 2)
+    values[150:160, 0] += 20  # too early: what is known of the series is too little
+    values[550:, 1] += 20
+    (entered, *_) = decisions = run(Engine(CONFIG), Fleet(2).batches(values))
     assert changes(decisions, "d0") == []
-    assert changes(decisions, "d1")[0] == (Change.ENTERED, 151)
-    assert not decisions[0].pooled
+    assert changes(decisions, "d1")[0] == (Change.ENTERED, 550)
+    assert not entered.pooled
+    assert entered.detector is Detector.NOVELTY
+    assert entered.promised_rate == pytest.approx(2 / 552 * 1000 * 86_400)
+    assert entered.tail_probability < entered.asked_probability
+
+
+def test_those_who_are_alone_are_pooled_with_each_other() -> None:
+    values = noise(200, 60)
+    values[150:, 1] += 20
+    fleet = Fleet(60, hardware=[f"one-off-{n}" for n in range(60)])
+    entered = run(Engine(CONFIG), fleet.batches(values))[0]
+    assert (entered.device.device, entered.pooled, entered.detector) == ("d1", True, Detector.LEVEL)
+
+
+def test_the_first_shock_that_all_like_devices_share_is_no_alarm_of_each() -> None:
+    rng = np.random.default_rng(4)
+    values = noise(200, 200)
+    values[120:130, 7] += 30.0
+    values[160:165] += rng.lognormal(0.0, 0.3, 200) * 6  # twenty scales and more, all of them, unequally
+    entered = [d for d in run(Engine(CONFIG), Fleet(200).batches(values)) if d.change is Change.ENTERED]
+    assert [(d.device.device, (d.at - T0) // 1000 - 1) for d in entered] == [("d7", 121)]
 
 
 def test_cohorts_are_by_hardware_and_a_device_may_change_it() -> None:

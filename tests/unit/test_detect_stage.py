@@ -10,9 +10,18 @@ import pytest
 
 from analytics.detect.config import DetectConfig
 from analytics.detect.reasons import AnomalyReason
-from analytics.detect.stage import DetectStage, calibrated_score
+from analytics.detect.score import calibrated_score
+from analytics.detect.stage import DetectStage
 from ingest.contract.events import AnomalyEvent, AnomalyStatus
-from ingest.contract.names import ANALYTICS_ANOMALIES, ANALYTICS_ROWS, ANALYTICS_SERIES, DEAD_LETTERS
+from ingest.contract.names import (
+    ANALYTICS_ANOMALIES,
+    ANALYTICS_ASKED,
+    ANALYTICS_OBSERVED,
+    ANALYTICS_ROWS,
+    ANALYTICS_SERIES,
+    ANALYTICS_SERIES_SECONDS,
+    DEAD_LETTERS,
+)
 from ingest.contract.records import TRACE_HEADER, Outgoing, Record
 from ingest.contract.topics import ANOMALIES
 from ingest.runtime.gateways import Gateways
@@ -72,6 +81,18 @@ def test_an_anomaly_is_told_from_beginning_to_end() -> None:
     assert counted(telemetry, ANALYTICS_ANOMALIES, detector="robust_level", status="entered") == 1
     assert counted(telemetry, ANALYTICS_SERIES) == 10
     assert counted(telemetry, ANALYTICS_ROWS, outcome="judged") > 0
+
+
+def test_the_rate_asked_for_and_the_rate_observed_are_shown() -> None:
+    gateway = SignedGateway()
+    stage, telemetry = stage_for(gateway)
+    assert counted(telemetry, ANALYTICS_ASKED) == CONFIG.false_alerts_per_1k_series_day == 0.1
+    run(stage, history(gateway)[:QUIET])
+    assert counted(telemetry, ANALYTICS_OBSERVED) == 0
+    run(stage, history(gateway)[QUIET:])
+    days = counted(telemetry, ANALYTICS_ROWS, outcome="judged") / 86_400  # windows of one second
+    assert counted(telemetry, ANALYTICS_SERIES_SECONDS) == pytest.approx(86_400 * days)
+    assert counted(telemetry, ANALYTICS_OBSERVED) == pytest.approx(1000 * 1 / days)
 
 
 def test_events_are_keyed_traced_and_always_have_the_same_id() -> None:

@@ -1,16 +1,37 @@
-"""The doctor finds what loses data or stops a gateway, and says what to do."""
+"""The doctor finds what loses data or stops a process, and says what to do: as JSON, as text, by its exit code."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from click.testing import CliRunner
+import pytest
 
-from compose.cli.doctor import doctor
+from compose.doctor.certificates import look_at_certificates
+from compose.doctor.clocks import KernelClock, compared, kernel_clock, look_at_clock
 from compose.doctor.finding import Finding, Level
 from compose.doctor.mosquitto import findings, read_settings
-from ingest.runtime.secrets import generate_private_key
+from compose.doctor.versions import look_at_versions
+from edge_aggregator.receive.config import TlsConfig
+from ingest.contract.topics import every_topic
+from ingest.runtime.clock import SystemClock
+from ingest.runtime.log.sqlite import SqliteLog
+from tests.mqtt_tls import certificates
+from tests.process_files import Files, refused, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KINDS = ("edge", "ingest", "analytics", "api")
+IN_2026, IN_2100, IN_2101 = 1_790_000_000_000, 4_101_000_000_000, 4_140_000_000_000
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
 
 
 def levels(text: str) -> list[Level]:
@@ -31,44 +52,117 @@ def test_further_limits_are_warned_of() -> None:
     assert levels(text).count(Level.WARNING) == 4
 
 
-def examined(config: Path, *options: str) -> tuple[int, dict[str, Finding]]:
-    result = CliRunner().invoke(doctor, [str(config), "--json", *options])
-    found = [msgspec.json.decode(line, type=Finding) for line in result.output.splitlines()]
-    return result.exit_code, {finding.about: finding for finding in found}
+def examined(config: Path, *options: str) -> tuple[int, dict[str, list[Finding]]]:
+    result = run("doctor", config, "--json", *options)
+    found: dict[str, list[Finding]] = {}
+    for line in result.stdout.splitlines():
+        finding = msgspec.json.decode(line, type=Finding)
+        assert finding.remedy or finding.level is Level.GOOD
+        found.setdefault(finding.about, []).append(finding)
+    return result.exit_code, found
 
 
-def gateway(folder: Path) -> Path:
-    config = folder / "edge.toml"
-    config.write_text(
-        f"""
-        [edge]
-        tenant = "acme"
-        site = "north"
-        gateway = "gw"
-        key_file = "{folder}/gateway.pem"
-        data_dir = "{folder}/data"
-        [edge.broker]
-        host = "127.0.0.1"
-        port = 9
-        client_id = "gw"
-        topics = ["tidegate/v1/north/+/telemetry"]
-        [log]
-        kind = "sqlite"
-        path = "{folder}/log.db"
-        """
-    )
-    return config
+def bad_ones(found: dict[str, list[Finding]]) -> set[str]:
+    return {about for about, those in found.items() if any(one.level is Level.BAD for one in those)}
 
 
-def test_what_is_missing_is_named_with_its_remedy(tmp_path: Path) -> None:
-    code, found = examined(gateway(tmp_path))
-    assert code == 1
-    assert {about for about, finding in found.items() if finding.level is Level.BAD} == {"key", "broker", "log"}
-    assert "tidegate keys generate" in found["key"].remedy
-    assert found["disk"].level is not Level.BAD
+def a_log(folder: Path) -> None:
+    async def make() -> None:
+        log = SqliteLog(folder / "log.db", SystemClock())
+        await log.ensure_topics(every_topic())
+        await log.close()
+
+    asyncio.run(make())
 
 
-def test_a_key_that_is_there_is_good(tmp_path: Path) -> None:
-    generate_private_key(tmp_path / "gateway.pem")
-    _, found = examined(gateway(tmp_path))
-    assert found["key"].level is Level.GOOD
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_good_file_of_every_process_is_examined(files: Files, kind: str) -> None:
+    a_log(files.folder)
+    code, found = examined(files.write(kind))
+    assert (code, bad_ones(found)) == (0, set())
+    assert {"versions", "clock", "credentials", "log"} <= found.keys()
+    assert ("store" in found) == (kind in {"ingest", "api"})
+    assert ("disk" in found) == (kind in {"edge", "analytics"})
+
+
+def test_looking_makes_nothing(files: Files) -> None:
+    files.write("edge")
+    before = set(files.folder.rglob("*"))
+    code, found = examined(files.folder / "edge.toml")
+    assert (code, found["log"][0].level) == (0, Level.WARNING)
+    assert set(files.folder.rglob("*")) == before
+
+
+def test_what_is_missing_is_named_with_its_remedy(files: Files) -> None:
+    key = files.credentials.gateway_key("north")
+    key.unlink()
+    broker = {"host": "127.0.0.1", "port": 9, "client_id": "gw", "topics": ["tidegate/v1/north/+/telemetry"]}
+    code, found = examined(files.write("edge", {"edge.broker": broker, "edge.listener": None}))
+    assert (code, bad_ones(found)) == (1, {"credentials", "broker"})
+    assert [one.remedy for one in found["credentials"]] == [f"tidegate keys generate {key}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "about"),
+    [
+        ({"log.kind": "kafka", "log.bootstrap": "127.0.0.1:9"}, "log"),
+        (
+            {
+                "store.kind": "influxdb",
+                "store.url": "http://127.0.0.1:9",
+                "store.org": "o",
+                "store.token_file": "{token}",
+            },
+            "store",
+        ),
+    ],
+)
+def test_servers_that_are_away_are_told(files: Files, changes: dict[str, Any], about: str) -> None:
+    a_log(files.folder)
+    token = str(files.credentials.folder / "token")
+    code, found = examined(files.write("ingest", {name: value.format(token=token) for name, value in changes.items()}))
+    assert (code, bad_ones(found)) == (1, {about})
+
+
+def test_a_port_that_another_has_is_told(files: Files) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        code, found = examined(files.write("edge", {"edge.listener.port": port}))
+    assert (code, bad_ones(found)) == (1, {"ports"})
+    assert f"sport = :{port}" in found["ports"][-1].remedy
+
+
+def test_certificates_are_read_with_their_keys(tmp_path: Path) -> None:
+    made = certificates(tmp_path)
+
+    def of(tls: TlsConfig, now: int) -> list[Level]:
+        return [one.level for one in look_at_certificates(tls, now)]
+
+    assert of(made.server, IN_2026) == [Level.GOOD] * 2
+    assert of(made.server, IN_2100) == [Level.WARNING] * 2
+    assert of(made.server, IN_2101) == [Level.BAD] * 2
+    assert of(TlsConfig(cert_file=made.server_cert, key_file=made.client_key), IN_2026) == [Level.BAD]
+    assert of(TlsConfig(ca_file=made.client_key), IN_2026) == [Level.BAD]
+
+
+def test_clocks_and_versions_are_judged() -> None:
+    assert look_at_clock(KernelClock(kept=True, most_off_ms=3.0)).level is Level.GOOD
+    assert look_at_clock(KernelClock(kept=False, most_off_ms=16e3)).level is Level.WARNING
+    assert look_at_clock(None).level is Level.WARNING
+    assert look_at_clock(kernel_clock()).about == "clock"
+    assert compared("the store", 10_000, 11_000).level is Level.GOOD
+    assert "7 s behind the store" in compared("the store", 17_000, 10_000).found
+    assert look_at_versions().level is Level.GOOD
+    assert look_at_versions("3.51.2").level is Level.BAD
+
+
+def test_people_read_lines_and_a_wrong_file_is_refused(files: Files) -> None:
+    a_log(files.folder)
+    told = run("doctor", files.write("ingest"))
+    assert told.exit_code == 0
+    assert told.stdout.startswith("good     versions")
+    assert "→ the first process that starts makes it" in told.stdout
+    assert "did you mean `path`?" in refused("doctor", files.write("ingest", {"log.paht": "x"}))
+    assert "cannot be read" in refused("doctor", files.folder / "none.toml")
+    (files.folder / "no.toml").write_text("[log\n")
+    assert "cannot be read" in refused("doctor", files.folder / "no.toml")

@@ -3,92 +3,40 @@
 from __future__ import annotations
 
 import base64
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge_aggregator.commands.publisher import Publisher
-from edge_aggregator.commands.table import Known
+from edge_aggregator.commands.verify import verify
 from edge_aggregator.receive.port import Message
+from ingest.contract.bundle import bundle
 from ingest.contract.commands import Command, SignedCommand, key_id, sign_command
-from ingest.contract.events import AckEvent
-from ingest.contract.records import Record, read_event
-from ingest.contract.topics import ACKS, COMMANDS, dead, device_topic
-from ingest.runtime.clock import ManualClock
-from tests.edge_bench import SITE, T0, Bench, edge_config, telemetry
+from ingest.contract.records import Record
+from ingest.contract.topics import COMMANDS, dead, device_topic
+from tests.edge_bench import SITE, T0, Bench
+from tests.edge_orders import (
+    CENTRE,
+    acknowledge,
+    answers,
+    command,
+    envelope,
+    give,
+    give_bundled,
+    opened,
+    refuse,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CENTRE = Ed25519PrivateKey.generate()
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(edge_config(tmp_path, heartbeat_s=3600.0), {key_id(CENTRE.public_key()): CENTRE.public_key()})
-    bench.take([telemetry(device, {"ts": T0, "metrics": {"t": 1}}) for device in ("pump", "fan")], T0)
-    bench.flush(T0)
-    bench.core.sent(bench.waiting())
-    yield bench
-    bench.close()
-
-
-def command(**changes: Any) -> Command:
-    settings: dict[str, Any] = {
-        "command": "c1",
-        "kind": "install",
-        "tenant": "acme",
-        "site": SITE,
-        "device": "pump",
-        "rollout": "r1",
-        "key": key_id(CENTRE.public_key()),
-        "counter": 5,
-        "issued": T0,
-        "expires": T0 + 60_000,
-        "version": "2.0",
-        "digest": "sha256:00",
-    }
-    return Command(**(settings | changes))
-
-
-def envelope(**changes: Any) -> bytes:
-    return msgspec.json.encode(sign_command(command(**changes), CENTRE))
-
-
-def give(bench: Bench, *envelopes: bytes | None, key: str = SITE, now: int = T0) -> None:
-    headers = (("traceparent", TRACE.encode()),)
-    bench.core.take_commands(
-        [Record(COMMANDS, 0, n, key.encode(), e, headers, now) for n, e in enumerate(envelopes)], now
-    )
-
-
-def answers(bench: Bench) -> list[tuple[str, str, str, str]]:
-    """What has gone up: command, device, status, reason."""
-    found = []
-    for waiting in bench.waiting():
-        record = waiting.record
-        if record.topic == ACKS:
-            event = read_event(Record(ACKS, 0, 0, record.key, record.value, record.headers, 0), AckEvent)
-            assert event is not None
-            assert (event.tenant, event.site, event.gateway) == ("acme", SITE, "gw-1")
-            assert dict(record.headers)["traceparent"] == TRACE.encode()
-            found.append((event.command, event.device, event.status.value, event.reason))
-    return found
-
-
-def acknowledge(bench: Bench, status: str, *, device: str = "pump", name: str = "c1", at: int = T0 + 1000) -> None:
-    payload = msgspec.json.encode({"command": name, "status": status, "firmware": "2.0", "reason": ""})
-    bench.take([Message(device_topic(SITE, device, "ack"), payload, retain=False)], at)
-    bench.flush(at)
-
-
-def waiting(bench: Bench) -> list[str]:
-    return [known.command for known in bench.core.unanswered()]
+    yield from opened(tmp_path)
 
 
 def test_a_good_command_waits_for_its_device_verbatim(bench: Bench) -> None:
@@ -122,6 +70,32 @@ def test_what_must_not_be_obeyed_is_refused_and_answered(bench: Bench, changes: 
     assert bench.core.standing().commands[f"refused_{reason}"] == 1
     [letter] = [waiting.record for waiting in bench.waiting() if waiting.record.topic == dead(COMMANDS)]
     assert dict(letter.headers)["tidegate_reason"] == reason.encode()
+
+
+def test_who_vouches_for_commands_together_need_not_sign_each_for_the_gateway(bench: Bench) -> None:
+    sent = [envelope(), envelope(command="c2", device="fan")]
+    broken = msgspec.json.encode(msgspec.structs.replace(sign_command(command(), CENTRE), signature="AAAA"))
+    give_bundled(bench, *zip([broken, sent[1]], bundle([broken, sent[1]], CENTRE), strict=True))
+    assert waiting(bench) == ["c2", "c1"]  # the device checks its own signature, and refuses
+
+
+def test_a_proof_that_does_not_fit_changes_nothing(bench: Bench) -> None:
+    sent = [envelope(), envelope(command="c2", device="fan")]
+    stranger = Ed25519PrivateKey.generate()
+    proofs = [b"?", bundle(sent, stranger)[1]]
+    give_bundled(bench, *zip(sent, proofs, strict=True))
+    assert waiting(bench) == ["c2", "c1"]
+    changed = tampered()
+    [fitting, _] = bundle([envelope(), changed], CENTRE)
+    give_bundled(bench, (changed, fitting))
+    assert [answer[3] for answer in answers(bench)] == ["bad_signature"]
+
+
+@pytest.mark.parametrize("sent", ["by_a_stranger", "under_another_name"])
+def test_a_strangers_bundle_vouches_for_nothing(bench: Bench, sent: str) -> None:
+    envelopes = [by_a_stranger() if sent == "by_a_stranger" else under_another_name(), envelope(command="c9")]
+    give_bundled(bench, (envelopes[0], bundle(envelopes, CENTRE)[0]))
+    assert [answer[3] for answer in answers(bench)] == ["unknown_key"]
 
 
 def tampered() -> bytes:
@@ -203,6 +177,23 @@ def test_a_command_that_nobody_answers_expires(bench: Bench) -> None:
     assert answers(bench)[1:] == [("c2", "fan", "expired", ""), ("c1", "pump", "expired", "")]
 
 
+def test_a_device_that_does_not_know_the_time_yet_is_told_again(bench: Bench) -> None:
+    give(bench, envelope(), envelope(command="c2", device="fan"))
+    for name, device in (("c1", "pump"), ("c1", "pump"), ("c2", "fan")):
+        refuse(bench, "clock_unset", name=name, device=device)
+    assert (waiting(bench), answers(bench)) == (["c2", "c1"], [])
+    assert bench.core.standing().commands == {"taken": 2, "clock_unset": 2}
+    acknowledge(bench, "done")
+    bench.flush(T0 + 60_000)
+    assert answers(bench) == [("c1", "pump", "done", ""), ("c2", "fan", "expired", "clock_unset")]
+
+
+def test_other_refusals_are_final(bench: Bench) -> None:
+    give(bench, envelope())
+    refuse(bench, "downgrade")
+    assert (waiting(bench), answers(bench)) == ([], [("c1", "pump", "refused", "downgrade")])
+
+
 def test_counters_outlive_their_commands(bench: Bench) -> None:
     give(bench, envelope())
     acknowledge(bench, "done")
@@ -213,54 +204,39 @@ def test_counters_outlive_their_commands(bench: Bench) -> None:
     assert answers(bench)[-1] == ("c1", "pump", "refused", "counter_reused")
 
 
-class Downlink:
-    """Remembers what was published, answers as told."""
-
-    def __init__(self, *, answer: bool) -> None:
-        self.answer = answer
-        self.published: list[tuple[str, bytes]] = []
-
-    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
-        self.published.append((topic, payload))
-        return self.answer
-
-
-def known(command: str, device: str, counter: int) -> Known:
-    return Known(
-        command=command,
-        device=device,
-        counter=counter,
-        expires=T0,
-        envelope=command.encode(),
-        trace="",
-        status="waiting",
-    )
+def test_what_changed_is_told_once_in_the_order_of_the_centre(bench: Bench) -> None:
+    give(bench, envelope(command="c2"), envelope(command="c1", device="fan"))
+    changes = bench.core.command_changes()
+    assert ([one.command for one in changes.opened], changes.closed) == (["c2", "c1"], [])
+    assert changes.opened == sorted(bench.core.unanswered(), key=lambda one: one.command, reverse=True)
+    acknowledge(bench, "accepted", name="c2")
+    assert bench.core.command_changes() == ([], [])
+    acknowledge(bench, "done", name="c2")
+    bench.flush(T0 + 60_000)
+    assert bench.core.command_changes() == ([], ["c2", "c1"])
 
 
-@pytest.mark.parametrize(("answer", "most_s"), [(True, 60.0), (False, 10.0)])
-async def test_commands_are_published_again_with_growing_pauses(*, answer: bool, most_s: float) -> None:
-    clock, downlink = ManualClock(), Downlink(answer=answer)
-    publisher = Publisher(None, None, downlink, SITE, clock=clock, retry_s=1.0)  # type: ignore[arg-type]  # the pure part
-    times = []
-    for _ in range(4000):
-        for due in publisher._due([known("c1", "pump", 1)]):
-            await publisher._publish(due)
-            times.append(clock.monotonic())
-        clock.advance(0.25)
-    pauses = [after - before for before, after in itertools.pairwise(times)]
-    assert 10 < len(times) < 500
-    assert max(pauses) <= most_s + 0.25
-    assert max(pauses) > most_s / 3
-    assert downlink.published[0] == (device_topic(SITE, "pump", "command"), b"c1")
+def test_answers_go_up_without_a_flush(bench: Bench) -> None:
+    give(bench, envelope())
+    payload = msgspec.json.encode({"command": "c1", "status": "done"})
+    bench.take([Message(device_topic(SITE, "pump", "ack"), payload, retain=False)], T0)
+    assert bench.core.commands_answered()
+    bench.core.answer_commands()
+    assert (answers(bench), waiting(bench)) == ([("c1", "pump", "done", "")], [])
+    bench.restart()  # the block with the answer is worked up again
+    bench.flush(T0 + 1000)
+    assert answers(bench) == [("c1", "pump", "done", "")]
 
 
-async def test_one_command_of_a_device_at_a_time_the_oldest_first() -> None:
-    clock, downlink = ManualClock(), Downlink(answer=True)
-    publisher = Publisher(None, None, downlink, SITE, clock=clock, retry_s=1.0)  # type: ignore[arg-type]  # the pure part
-    commands = [known("f1", "fan", 1), known("p1", "pump", 1), known("p2", "pump", 2)]
-    due = publisher._due(commands)
-    assert [command.command for command in due] == ["f1", "p1"]
-    assert publisher._due(commands) == []
-    for command in due:
-        await publisher._publish(command)
-    assert [command.command for command in publisher._due(commands)] == ["p2"]
+async def test_commands_are_verified_beside_and_stay_in_order(bench: Bench) -> None:
+    sent = [envelope(command=f"c{number}", counter=10 + number) for number in range(100)]
+    sent[50] = by_a_stranger()
+    records = [Record(COMMANDS, 0, n, SITE.encode(), value, (), T0) for n, value in enumerate(sent)]
+    others = [
+        Record(COMMANDS, 0, 0, b"site-2", b"rubbish", (), T0),
+        Record(COMMANDS, 0, 0, SITE.encode(), None, (), T0),
+    ]
+    verified = await verify(bench.core.desk, [*others, *records])
+    assert [one.record for one in verified] == records
+    assert [number for number, one in enumerate(verified) if not isinstance(one.content, Command)] == [50]
+    assert await verify(bench.core.desk, others) == []

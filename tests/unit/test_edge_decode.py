@@ -194,9 +194,10 @@ def test_states_and_answers_become_events() -> None:
     answer = Message(
         device_topic(SITE, "d", "ack"), b'{"command": "c1", "status": "done", "firmware": "2"}', retain=False
     )
-    decoded = Decoder()(state("d", retain=True, firmware="1.0", hardware="b", group="g", boot=7, extra=1), answer)
+    said = state("d", retain=True, firmware="1.0", hardware="b", group="g", boot=7, extra=1, tags=["eu", "a", "eu"])
+    decoded = Decoder()(said, answer)
     assert decoded.notes.messages == [
-        StateMessage(0, T0, True, "online", "1.0", "b", "g", "7"),
+        StateMessage(0, T0, True, "online", "1.0", "b", "g", "7", ["a", "eu"]),
         AckMessage(0, T0, "c1", "done", "2"),
     ]
     assert decoded.received() == 0
@@ -210,12 +211,23 @@ def test_states_and_answers_become_events() -> None:
         b'{"state": "asleep"}',
         b'{"state": "online", "firmware": "\\u0007"}',
         b'{"state": "online", "group": 1}',
+        b'{"state": "online", "tags": "eu"}',
+        b'{"state": "online", "tags": [""]}',
+        b'{"state": "online", "tags": ["\\u0007"]}',
+        b'{"state": "online", "tags": [' + b'"t",' * 32 + b'"t"]}',
     ],
 )
 def test_a_bad_state_is_counted_and_kept(payload: bytes) -> None:
     decoded = Decoder()(Message(device_topic(SITE, "d", "state"), payload, retain=False))
     assert decoded.notes.events_rejected == {"malformed": 1}
     assert decoded.notes.dead[0].payload == payload
+
+
+def test_a_bad_tag_is_named() -> None:
+    decoded = Decoder()(
+        Message(device_topic(SITE, "d", "state"), b'{"state": "online", "tags": ["a", ""]}', retain=False)
+    )
+    assert "$.tags[1]" in decoded.notes.dead[0].detail
 
 
 def test_a_retained_message_taken_back_says_nothing() -> None:

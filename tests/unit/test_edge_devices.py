@@ -88,6 +88,19 @@ def test_a_new_boot_is_a_reboot_unless_the_firmware_is_new(bench: Bench) -> None
     assert changes(bench) == ["attributes"]
 
 
+def test_tags_travel_are_kept_and_are_taken_back_only_by_other_tags(bench: Bench) -> None:
+    bench.take([state("d", tags=["pilot", "eu"])], T0)
+    bench.flush(T0)
+    assert [(event.change.value, event.tags) for event in events(bench)] == [("first_seen", ["eu", "pilot"])]
+    assert changes(bench) == ["first_seen"]
+    bench.take([state("d", tags=["eu", "pilot"]), state("d")], T0)
+    assert changes(bench) == []
+    bench.restart()
+    bench.take([state("d", tags=[])], T0)
+    bench.flush(T0)
+    assert [(event.change.value, event.tags) for event in events(bench)][-1] == ("attributes", [])
+
+
 def test_boots_are_known_after_a_restart(bench: Bench) -> None:
     bench.take([alive()], T0)
     bench.take([state("d", boot="a")], T0)

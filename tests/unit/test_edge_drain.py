@@ -49,6 +49,8 @@ async def test_commits_of_a_draining_gateway_end_in_time(tmp_path: Path, commit_
         recent=Recent(clock.monotonic()),
         flush_s=3600.0,
         flushed=lambda: None,
+        asked=lambda _requests: None,
+        answered=lambda: None,
     )
     pipeline.drain()
     await pipeline.run()

@@ -125,6 +125,8 @@ async def test_what_arrives_meanwhile_is_acknowledged_between_turns(bench: Bench
         recent=Recent(clock.monotonic()),
         flush_s=3600.0,
         flushed=lambda: order.append("flushed"),
+        asked=lambda _requests: None,
+        answered=lambda: None,
     )
     running = asyncio.create_task(pipeline.run())
     while "flushed" not in order:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from analytics.rollback import tracker
 from analytics.rollouts.replay import differences, recorded_evidence, reproduce
 from ingest.contract.events import (
     AuditEntry,
@@ -111,3 +112,32 @@ def test_commands_go_down_in_waves_the_worst_hit_first_and_stop_when_people_say_
     world.take(plan_record(msgspec.structs.replace(plan, interventions=said)))
     world.pass_time(60)
     assert sorted(back()) == sorted(c.device for c in installs)
+
+
+def test_a_wave_is_signed_and_saved_part_by_part_whatever_happens_between_two_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracker, "MOST_OF_A_LOOK", 5)
+    world = World()
+    world.config = msgspec.structs.replace(CONFIG, rollback_wave=0)
+    world.restart()
+    installs = world.start()
+    world.install(installs)
+    before = len(world.appended)
+
+    def back() -> list[str]:
+        return [c.device for c in commands_in(world.appended[before:], world.key)]
+
+    world.halted = True
+    world.crash(installs)
+    assert back() == []
+    world.halted = False
+    result = world.step_alone()
+    assert (len(back()), result.more) == (5, True)
+    world.halted = True  # the kill switch stops a wave, too; nobody need look again at once
+    assert (world.step_alone().more, len(back())) == (False, 5)
+    world.halted = False
+    world.restart()
+    assert (world.step_alone().more, len(back())) == (True, 10)
+    assert (world.step_alone().more, len(back())) == (False, 12)
+    assert (world.step_alone().more, sorted(back())) == (False, sorted(c.device for c in installs))

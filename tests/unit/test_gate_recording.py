@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from analytics.rollouts.gate import new_gate
 from analytics.rollouts.recording import BadRecordingError, JudgePlan, judge, judge_columns, read_judge_plan, read_rows
-from compose.bench.gate import fanout, queries
+from compose.bench.gate import queries, speed
 from compose.bench.gate.judges import JUDGES
 from compose.bench.gate.recorded import json_lines
 from compose.bench.gate.run import EVERY_MS, Plan, simulate, summary, upper_limit
@@ -138,8 +138,12 @@ def test_a_simulated_fleet_is_what_it_is_said_to_be() -> None:
     assert rows.at[-1] <= 72 * HOUR_MS + 1
 
 
-async def test_queries_and_commands_are_timed_against_the_real_parts(tmp_path: Path) -> None:
+def test_the_judges_speed_is_that_of_whole_recordings() -> None:
+    load = speed.JudgeLoad(recordings=2, world=World(canaries=20, controls=20), runs=1)
+    assert speed.measure(load) > 0
+
+
+async def test_queries_are_timed_against_the_real_parts(tmp_path: Path) -> None:
     asked = await queries.measure(queries.QueryLoad(rollouts=5, rate=50, seconds=0.2, runs=1), tmp_path)
     assert asked.p99_ms > 0
     assert asked.cpu_ms >= 0
-    assert await fanout.measure(50, tmp_path) > 0

@@ -199,6 +199,17 @@ def test_percentages_select_the_same_devices_every_time_and_say_nothing_of_the_a
     assert arms(again) == found
 
 
+def test_tags_select_the_devices_that_have_one_of_them() -> None:
+    world = World()
+    names = world.fleet.names["north"]
+    tags = [["pilot", "eu"], ["eu"], ["us"], []]
+    world.take(*(world.fleet.device("north", n, world.now, tags=tags[i % 4]) for i, n in enumerate(names)))
+    world.restart()
+    world.take(plan_record(plan_of(selection=Selection(tags=["pilot", "us"]))))
+    world.pass_time(1)
+    assert sorted(arms(world)) == [name for i, name in enumerate(names) if i % 4 in (0, 2)]
+
+
 @pytest.mark.parametrize(
     "stages",
     [[Stage(share=0.0)], [Stage(share=1.1)], [Stage(share=0.5), Stage(share=0.5)], [Stage(share=0.5, soak_s=-1.0)]],

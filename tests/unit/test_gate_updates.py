@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from analytics.detect.stage import LEVEL_DETECTOR, RATE_DETECTOR
+from analytics.detect.stage import DETECTORS, LEVEL_DETECTOR
 from analytics.rollouts.facts import BLIND
 from analytics.rollouts.recording import judge, read_judge_plan, read_rows
 from ingest.contract.events import (
@@ -128,4 +128,4 @@ def test_recorded_updates_are_judged_too(failing: int, expected: Outcome) -> Non
 
 
 def test_the_detectors_that_compare_a_series_with_its_own_past_are_believed() -> None:
-    assert {LEVEL_DETECTOR, RATE_DETECTOR} == BLIND
+    assert DETECTORS == BLIND

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 import pytest
 
@@ -109,6 +111,38 @@ def test_the_policy_hash_changes_with_what_decides_and_not_with_whether_it_runs(
     assert policy_hash(plan).startswith("sha256:")
 
 
+def test_what_has_its_default_is_no_part_of_the_policy_hash() -> None:
+    plan = plan_of(guards=[CRASH, msgspec.structs.replace(SILENCE, margin=3.0)])
+    said = {
+        "rollout": "fw-2.3",
+        "tenant": "acme",
+        "release": "2.3.0",
+        "previous_release": "2.2.0",
+        "release_digest": plan.release_digest,
+        "previous_digest": plan.previous_digest,
+        "created": 0,
+        "guards": [{"name": "crash", "kind": "crash"}, {"name": "silence", "kind": "silence", "margin": 3.0}],
+        "mode": "automatic",
+        "install_grace_s": 20.0,
+        "outage_s": 0.0,
+        "command_expiry_s": 600.0,
+    }
+    canonical = msgspec.json.encode(said, order="deterministic")
+    assert policy_hash(plan) == f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+
+
+def test_a_quantile_that_means_nothing_is_refused() -> None:
+    for guard in (
+        Guard(name="a", kind=GuardKind.SOAK, quantile=0.0),
+        Guard(name="a", kind=GuardKind.SOAK, quantile=float("nan")),
+        Guard(name="a", kind=GuardKind.COUNT, margin=0.1, quantile=0.5),
+    ):
+        assert review(plan_of(guards=[guard, SILENCE]), None, {"acme"}) is PlanRejection.BAD_GUARDS
+    sound = Guard(name="a", kind=GuardKind.SOAK, quantile=0.999)
+    assert review(plan_of(guards=[sound, SILENCE]), None, {"acme"}) is None
+    assert sound.statistic() == "a:p99.9"
+
+
 @pytest.mark.parametrize(
     ("changes", "rejection"),
     [
@@ -121,6 +155,7 @@ def test_the_policy_hash_changes_with_what_decides_and_not_with_whether_it_runs(
         ({"guards": [msgspec.structs.replace(CRASH, weight=0.0)]}, PlanRejection.BAD_GUARDS),
         ({"release_digest": "md5:aa"}, PlanRejection.BAD_RELEASE),
         ({"install_grace_s": -1.0}, PlanRejection.BAD_DURATION),
+        ({"outage_s": -1.0}, PlanRejection.BAD_DURATION),
         ({"tenant": "other"}, PlanRejection.UNKNOWN_TENANT),
     ],
 )

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import socket
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +15,10 @@ from ingest.contract.topics import TopicSettings
 from ingest.runtime.clock import SystemClock
 from ingest.runtime.log.kafka import KafkaConfig, KafkaLog, appender, compacted, consumer, errors, topics
 from ingest.runtime.log.port import LogUnavailableError
+from tests.tcp_server import serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
 TOPIC = "test.silence"
 
@@ -42,17 +42,6 @@ async def speaks_something_else(reader: asyncio.StreamReader, writer: asyncio.St
     await reader.read(1)
     writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" * 100)
     writer.close()
-
-
-@asynccontextmanager
-async def listening(
-    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[int]:
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
 
 
 async def assert_away(port: int) -> None:
@@ -84,7 +73,7 @@ async def test_nobody_listens() -> None:
 async def test_somebody_listens_who_is_no_broker(
     answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
 ) -> None:
-    async with listening(answer) as port:
+    async with serving(answer) as port:
         await assert_away(port)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.rollback.actuator import Decision, Purpose, Target
 from analytics.rollback.mqtt_commands import MqttCommands
-from ingest.contract.commands import Command
+from ingest.contract.bundle import BUNDLE_HEADER, MOST_TOGETHER, Bundles
+from ingest.contract.commands import Command, key_id
 from tests.gate_world import T0, commands_in
 
 KEY = Ed25519PrivateKey.generate()
@@ -60,3 +62,20 @@ def test_a_forgotten_rollouts_counters_are_remembered() -> None:
     actuator.forget("fw-1")
     second = commands_in(actuator.carry_out(decision(2, "a"), T0, None), KEY)[0]
     assert second.counter > first.counter
+
+
+def test_commands_of_a_site_are_vouched_for_together_and_stay_in_their_order() -> None:
+    targets = [Target("s", f"d{n}") for n in range(MOST_TOGETHER + 6)] + [Target("t", "d0"), Target("u", "d0")]
+    targets.insert(3, Target("t", "d1"))
+    due = msgspec.structs.replace(decision(1, "a"), targets=targets)
+    records = MqttCommands(KEY).carry_out(due, T0, None)
+    assert [(one.site, one.device) for one in commands_in(records, KEY)] == [(t.site, t.device) for t in targets]
+    proofs = [dict(record.headers).get(BUNDLE_HEADER) for record in records]
+    assert [proof is not None for proof in proofs] == [target.site == "s" for target in targets]
+    public = KEY.public_key()
+    bundles = Bundles({key_id(public): public})
+    assert all(
+        bundles.vouches(key_id(public), record.value or b"", proof)
+        for record, proof in zip(records, proofs, strict=True)
+        if proof
+    )

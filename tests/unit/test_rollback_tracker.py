@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from analytics.rollback.actuator import Decision, Purpose, Target, command_id
 from analytics.rollback.anomalies import ActiveAnomalies
 from analytics.rollback.plan import rollback_order
-from analytics.rollback.tracker import Tracker, new_tracker
+from analytics.rollback.recovery import new_recovery
+from analytics.rollback.tracker import MOST_OF_A_LOOK, Tracker, Wave, new_tracker
 from analytics.rollouts.evidence import History
 from ingest.contract.events import (
     AckEvent,
@@ -19,11 +22,14 @@ from ingest.contract.events import (
 )
 from tests.gate_world import NEW, OLD, T0, anomaly_event
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 SETTLE = 10_000
 NAMES = ("a", "b")
 
 
-def tracker(*silent: str) -> Tracker:
+def tracker(*silent: str, names: Sequence[str] = NAMES) -> Tracker:
     decision = Decision(
         rollout="fw",
         tenant="acme",
@@ -32,10 +38,10 @@ def tracker(*silent: str) -> Tracker:
         digest="sha256:aa",
         decided_at=T0,
         expiry_s=60.0,
-        targets=[Target("s", name) for name in NAMES],
+        targets=[Target("s", name) for name in names],
     )
-    known = [event(n, DeviceState.SILENT if n in silent else DeviceState.ONLINE) for n in NAMES]
-    return new_tracker(decision, known, settle_ms=SETTLE, now=T0)
+    known = [event(n, DeviceState.SILENT if n in silent else DeviceState.ONLINE) for n in names]
+    return new_tracker(decision, known, new_recovery([], [], [], 0), settle_ms=SETTLE, now=T0)
 
 
 def event(
@@ -197,3 +203,15 @@ def test_the_worst_hit_go_back_first_and_whoever_was_never_commanded_not_at_all(
         history("never", command=""),
     ]
     assert [h.device for h in rollback_order(histories)] == ["crashed", "silent", "well"]
+
+
+def test_a_large_wave_is_commanded_part_by_part_and_the_next_one_comes_when_it_is_time() -> None:
+    names = [f"d{n}" for n in range(5 * MOST_OF_A_LOOK)]
+    following, wave = tracker(names=names), Wave(2 * MOST_OF_A_LOOK + 1, apart_ms=1000)
+    looks = [len(following.next_wave(wave, T0 + n)) for n in range(5)]
+    assert looks == [MOST_OF_A_LOOK, MOST_OF_A_LOOK, 1, 0, 0]
+    assert following.next_wave(wave, T0 + 999) == []
+    told = [target.device for n in range(3) for target in following.next_wave(wave, T0 + 1000 + n)]
+    assert told == names[2 * MOST_OF_A_LOOK + 1 : 4 * MOST_OF_A_LOOK + 2]
+    last = [target.device for n in range(9) for target in following.next_wave(wave, T0 + 2000 + n)]
+    assert last == names[4 * MOST_OF_A_LOOK + 2 :]

@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from analytics.rollouts.explain import explain
 from analytics.rollouts.gate import new_gate
+from analytics.rollouts.late import in_their_places
 from analytics.rollouts.policy import policy_hash
 from analytics.rollouts.recording import JudgePlan
 from compose.bench.gate.world import World
 from compose.cli.explain import plotted
 from compose.cli.main import tidegate
+from compose.planning.harms import HARMS, harm_named
 from compose.planning.plots import Curve, Frame, svg_plot, text_plot
-from compose.planning.power import HARMS, Question, forecast, harm_named
+from compose.planning.power import Question, forecast
+from compose.planning.staged import Staging, enrolments
 from ingest.contract.events import Arm, Evidence, EvidenceKind, Guard, GuardKind
-from tests.api_centre import plan, plan_body
+from tests.api_rollouts import plan, plan_body
 
 GUARDS = [Guard(name="crash", kind=GuardKind.CRASH), Guard(name="silence", kind=GuardKind.SILENCE, margin=5.0)]
 
@@ -71,7 +75,7 @@ def test_power_rises_with_time_harm_and_size_and_is_the_same_again() -> None:
     found = forecast(asked)
     assert found == forecast(asked)
     by_harm = {row.harm: row for row in found.rows}
-    assert set(by_harm) == {"none"} | {harm.name for harm in HARMS if harm.kind is not GuardKind.SOAK}
+    assert set(by_harm) == {"none"} | {harm.name for harm in HARMS if harm.kind in (GuardKind.CRASH, GuardKind.SILENCE)}
     assert all(row.found_by == sorted(row.found_by) for row in found.rows)
     assert by_harm["none"].found_by[-1] <= 0.2
     assert by_harm["crash rate x5"].found_by[-1] >= by_harm["crash rate x1.5"].found_by[-1]
@@ -89,9 +93,73 @@ def test_power_is_a_table_a_plot_and_a_picture(tmp_path: Path) -> None:
     code, output = run("power", path, *options)
     assert code == 0
     assert "20 canaries, 20 controls, 10 simulated rollouts a row" in output
-    assert "stage 3: 20 canaries, 20 controls" in output
+    assert "a stage of 20 canaries, 20 controls" in output
     assert ET.parse(tmp_path / "p.svg").getroot().tag.endswith("svg")  # noqa: S314 - our own file
     assert run("power", path, "--find", "rust")[0] == 2
+
+
+def test_power_knows_alarms_updates_and_says_what_it_does_not_simulate() -> None:
+    guards = [
+        Guard(name="alarm", kind=GuardKind.ALARM),
+        Guard(name="update", kind=GuardKind.UPDATE, margin=0.1),
+        Guard(name="errors", kind=GuardKind.SHARE, margin=0.1),
+    ]
+    world = World(canaries=100, controls=100, hours=24.0, enrolment=2.0, alarm_rate=0.01, update_failed=0.02)
+    asked = Question(JudgePlan(guards=guards), world, 20, harm_named("alarm rate x5", guards), 0.8, 200)
+    found = forecast(asked)
+    by_harm = {row.harm: row for row in found.rows}
+    assert by_harm["none"].found_by[-1] <= 0.2
+    assert by_harm["alarm rate x5"].found_by[-1] >= 0.9
+    assert by_harm["50 % of updates fail"].found_by[-1] == 1.0
+    assert by_harm["5 % of updates fail"].found_by[-1] <= 0.2, "the guard tolerates a tenth"
+    assert found.not_simulated == ["errors"]
+
+
+def test_a_rollout_that_ends_before_all_are_drawn_is_refused(tmp_path: Path) -> None:
+    code, output = run("power", written(tmp_path, "plan.json"), "--hours", "1", "--runs", "10")
+    assert (code, "only after 6 hours (--enrolment)" in output) == (2, True)
+
+
+def test_a_plan_in_stages_is_simulated_in_stages(tmp_path: Path) -> None:
+    stages = [{"share": 0.1, "soak_s": 21600}, {"share": 0.5, "soak_s": 21600}, {"share": 1.0}]
+    path = written(tmp_path, "plan.json", stages=stages, budget={"devices": 3})
+    fleet = ["--devices", "200", "--runs", "20", "--crash-rate", "0.02", "--enrolment", "2", "--hours", "24"]
+    code, output = run("power", path, *fleet, "--find", "crash rate x5", "--json")
+    assert code == 0
+    found = json.loads(output)
+    told = found["plan_stages"]
+    assert [(stage["canaries"], stage["begins_hours"]) for stage in told] == [(20, 0.0), (100, 6.0), (190, 12.0)]
+    assert told[0]["found_before"] == 0.0
+    assert told[0]["found_before"] <= told[1]["found_before"] <= told[2]["found_before"]
+    assert told[2]["found_before"] > 0.8, "a hundred canaries show it"
+    assert {row["harm"]: row["found_by"][-1] for row in found["rows"]}["none"] <= 0.2
+    assert found["not_simulated"] == ["the blast-radius budget"]
+    shorter = ["--devices", "200", "--runs", "10", "--enrolment", "1", "--hours", "7"]
+    text = run("power", path, *shorter)[1]
+    assert "the plan's stage 2: 100 canaries from 6 h on, found before that with probability" in text
+    bad = written(tmp_path, "bad.json", stages=[{"share": 0.5}, {"share": 0.2}])
+    assert run("power", bad)[0] == 2
+
+
+@pytest.mark.parametrize("devices", [40, 397])
+def test_simulated_stages_are_drawn_as_the_gate_draws_them(devices: int) -> None:
+    world = World(canaries=devices // 2, controls=devices - devices // 2, enrolment=1.0)
+    staging = Staging((0.1, 0.4, 1.0), (6.0, 12.0, 1.0), 0.05)
+    drawn = enrolments(world, staging, np.random.default_rng(5))
+    assert (drawn.at < drawn.until).all()
+    for device in range(devices):
+        mine = np.flatnonzero(drawn.device == device)
+        assert (drawn.at[mine][1:] > drawn.until[mine][:-1]).all(), "one wave at a time"
+        assert np.isinf(drawn.until[mine][-1])
+        assert not drawn.canary[mine][:-1].any(), "who has the release stays where it is"
+    for begins, share in zip(staging.begins, (0.1, 0.4, 0.95), strict=True):
+        now = drawn.canary & (drawn.at < begins + 1.0)
+        assert abs(now.sum() - share * devices) <= 8, "eight strata, each rounded up or down"
+    waves = drawn.stratum // 8
+    for stratum in np.unique(drawn.stratum[waves > 0]).tolist():
+        arms = drawn.canary[drawn.stratum == stratum]
+        assert arms.any(), "controls are drawn for canaries only"
+    assert (waves[drawn.canary] == 2).any()
 
 
 def evidence(crashes: int) -> list[Evidence]:
@@ -121,6 +189,25 @@ def test_a_verdict_is_explained_by_what_each_guard_has_and_needs() -> None:
     assert explain(GUARDS, 0.05, []).sentences == ["Nothing has been recorded yet."]
     assert "1/alpha" in plotted(found, "r", as_svg=False)
     ET.fromstring(plotted(found, "r", as_svg=True))  # noqa: S314 - our own text
+
+
+def test_late_facts_are_judged_beside_the_verdict_and_never_in_it() -> None:
+    in_time = evidence(20)
+    late = [
+        msgspec.structs.replace(row, kind=EvidenceKind.LATE, detail="crashed")
+        if row.kind is EvidenceKind.CRASHED and n % 4 == 0
+        else row
+        for n, row in enumerate(in_time)
+    ]
+    late = [row for row in late if row.at <= 1 + 360_000 * 8]
+    told = explain(GUARDS, 0.05, late).sentences
+    assert "2 facts came too late: they are listed and counted for nothing." in told
+    (beside,) = [sentence for sentence in told if sentence.startswith("Judged beside it")]
+    assert beside.startswith("Judged beside it with these in their places: fail, the greatest weighted e-value 10^1.")
+    assert "(instead of inconclusive, 10^" in beside
+    assert told[-1].startswith("inconclusive"), "the verdict itself stays what it is"
+    back = in_their_places(late)
+    assert [(row.kind, row.at) for row in back] == [(row.kind, row.at) for row in in_time if row.at <= 1 + 360_000 * 8]
 
 
 def test_a_plot_holds_whatever_it_is_given() -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from compose.stack.alertmanager import Alertmanager, bcrypt
@@ -15,6 +16,7 @@ from compose.stack.endpoints import (
     InfluxEndpoint,
     KafkaEndpoint,
     MqttEndpoint,
+    PrometheusEndpoint,
     write_private,
 )
 from compose.stack.errors import StackError
@@ -30,12 +32,20 @@ SOME = Endpoints(
     mqtt=MqttEndpoint("127.0.0.1", 2, "gateway", "g", "device", "d"),
     influxdb=InfluxEndpoint("http://127.0.0.1:3", "o", "b", "t"),
     alertmanager=AlertmanagerEndpoint("http://127.0.0.1:4", "u", "p"),
+    prometheus=PrometheusEndpoint("http://127.0.0.1:5", "u", "p"),
 )
 
 
 def test_endpoints_are_read_back_as_saved(tmp_path: Path) -> None:
     SOME.save(tmp_path / "endpoints.json")
     assert Endpoints.load(tmp_path / "endpoints.json") == SOME
+
+
+def test_a_file_from_before_prometheus_was_there_is_read(tmp_path: Path) -> None:
+    old = msgspec.to_builtins(SOME)
+    del old["prometheus"]
+    (tmp_path / "endpoints.json").write_bytes(msgspec.json.encode(old))
+    assert Endpoints.load(tmp_path / "endpoints.json") == msgspec.structs.replace(SOME, prometheus=None)
 
 
 def test_only_the_owner_may_read_them_even_where_others_could_before(tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from compose.stack.crd_recipe import CRDS
 from compose.stack.errors import CannotObtain
-from compose.stack.go_recipe import PEERS, TELEGRAF
+from compose.stack.go_recipe import TELEGRAF
 from compose.stack.kafka_recipe import KafkaRecipe
+from compose.stack.kubernetes_recipe import KUBE_APISERVER
 from compose.stack.obtain import Program, obtain
 from compose.stack.packaged_recipes import ALERTMANAGER, MOSQUITTO
+from compose.stack.peers import PEERS
 from compose.stack.stack import ALL
 from compose.stack.tools import parse_version
 
@@ -183,6 +187,47 @@ def test_a_go_program_is_stamped_with_its_version_so_that_the_cache_knows_it(tmp
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": f"{go.parent}:/usr/bin:/bin"}
     found = obtain(TELEGRAF, env, quiet)
     assert (found.version, found.source) == (TELEGRAF.builds, "cached")
+
+
+def test_a_kubernetes_release_is_built_of_its_parts_as_they_are_published(tmp_path: Path) -> None:
+    go = tmp_path / "bin" / "go"
+    go.parent.mkdir()
+    described = {
+        "Go": "1.24.0",
+        "GoDebug": [{"Key": "default", "Value": "go1.24"}],
+        "Replace": [
+            {"Old": {"Path": "k8s.io/api"}, "New": {"Path": "./staging/src/k8s.io/api"}},
+            {"Old": {"Path": "example.org/a"}, "New": {"Path": "example.org/fork", "Version": "v1.0.0"}},
+        ],
+    }
+    # It "compiles" a script that tells the version which the linker was given.
+    go.write_text(
+        "#!/bin/sh\n"
+        'case "$1 $2" in\n'
+        'version*) echo "go version go1.99.0" ;;\n'
+        """"mod download") echo '{"GoMod": "described", "Dir": "."}' ;;\n"""
+        f"""'mod edit') echo '{json.dumps(described)}' ;;\n"""
+        f"build*) cp go.mod {tmp_path}/go.mod\n"
+        'for one in "$@"; do case $one in *gitVersion=*) stamp=${one##*gitVersion=};; esac\n'
+        "case $before in -o) to=$one;; esac; before=$one; done\n"
+        'printf "#!/bin/sh\\necho Kubernetes $stamp\\n" > "$to"; chmod +x "$to" ;;\n'
+        "esac\n"
+    )
+    go.chmod(0o755)
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": f"{go.parent}:/usr/bin:/bin"}
+    found = obtain(KUBE_APISERVER, env, quiet)
+    assert (found.version, found.source) == (KUBE_APISERVER.builds, "cached")
+    lines = (tmp_path / "go.mod").read_text().splitlines()
+    assert f"replace k8s.io/api => k8s.io/api v0.{KUBE_APISERVER.builds.removeprefix('1.')}" in lines
+    assert {"go 1.24.0", "godebug default=go1.24", f"require k8s.io/kubernetes v{KUBE_APISERVER.builds}"} <= set(lines)
+    assert not [line for line in lines if "example.org" in line], "what is replaced by a version needs no help"
+
+
+def test_a_set_of_definitions_is_known_by_its_edition(tmp_path: Path) -> None:
+    assert CRDS.version_of(tmp_path) == ()
+    (tmp_path / "set").write_text(CRDS.builds)
+    found = obtain(CRDS, {"TIDEGATE_CRDS": str(tmp_path)}, quiet)
+    assert (found.path, found.version) == (tmp_path, CRDS.builds)
 
 
 def test_peers_are_no_servers_of_the_stack() -> None:

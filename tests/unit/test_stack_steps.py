@@ -44,8 +44,8 @@ def test_it_ends_with_the_block_that_waits_for_it(tmp_path: Path) -> None:
 
     def interrupted() -> None:
         sleep = ["/bin/sleep", "600"]
-        with steps.started(sleep, what="toasting", folder=tmp_path, env=os.environ, log=tmp_path / "log"):
-            children.extend(child for child in psutil.Process().children() if child.cmdline() == sleep)
+        with steps.started(sleep, what="toasting", folder=tmp_path, env=os.environ, log=tmp_path / "log") as step:
+            children.append(psutil.Process(step._child.pid))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

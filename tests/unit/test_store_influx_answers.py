@@ -13,6 +13,7 @@ from ingest.runtime.store.influx import InfluxStore
 from ingest.runtime.store.open import open_store
 from ingest.runtime.store.port import StoreRefusedError, StoreUnavailableError
 from tests.rollup_batches import Row, all_rows, make_batch
+from tests.tcp_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,29 +31,25 @@ async def answering(tmp_path: Path, answer: bytes) -> AsyncIterator[InfluxStore]
         writer.write(answer)
         if not answer:
             await over.wait()
-        writer.close()
-        await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
     token = tmp_path / "token"
     token.touch(0o600)
-    store = InfluxStore(
-        StoreConfig(
-            kind="influxdb",
-            url=f"http://127.0.0.1:{port}",
-            org="o",
-            tenant="acme",
-            token_file=str(token),
-            timeout_s=0.3,
+    async with serving(serve) as port:
+        store = InfluxStore(
+            StoreConfig(
+                kind="influxdb",
+                url=f"http://127.0.0.1:{port}",
+                org="o",
+                tenant="acme",
+                token_file=str(token),
+                timeout_s=0.3,
+            )
         )
-    )
-    try:
-        yield store
-    finally:
-        await store.close()
-        over.set()
-        server.close()
+        try:
+            yield store
+        finally:
+            await store.close()
+            over.set()
 
 
 def http(status: str, body: str = "{}") -> bytes:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from analytics.rollback.owners.owner import PassingError, RefusedError, Request, ask, field
+from analytics.rollback.owners.owner import BAD_REQUEST, OK, PassingError, RefusedError, Request, ask, field
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -31,7 +31,8 @@ class ArgoCd:
         where = {out: order.object[ours] for out, ours in _WHERE.items() if order.object.get(ours)}
         query = "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in where.items()) if where else ""
         application = (yield from ask(Request(method="GET", path=path + query))).body
-        if field(application, "status", "operationState", "phase") == "Running":
+        # One that was asked for stands in `operation` until the controller takes it up.
+        if field(application, "operation") or field(application, "status", "operationState", "phase") == "Running":
             raise PassingError(f"{path}: an operation is under way")
         automated = field(application, "spec", "syncPolicy", "automated") is not None
         history = field(application, "status", "history", default=[])
@@ -41,7 +42,17 @@ class ArgoCd:
             yield from ask(Request(method="PATCH", path=path, body=body))
         if field(history, -1, "revision") == order.object["bad_revision"]:
             back = {"id": _target(history, order.object["bad_revision"]), "dryRun": False, "prune": True}
-            yield from ask(Request(method="POST", path=f"{path}/rollback", body=back | where))
+            answer = yield from ask(Request(method="POST", path=f"{path}/rollback", body=back | where), OK, BAD_REQUEST)
+            _expect_begun(answer, path)
+
+
+def _expect_begun(answer: Answer, path: str) -> None:
+    # Somebody else's operation that began in between has the same status as what is wrong for good.
+    if answer.status == OK:
+        return
+    told = str(field(answer.body, "message", default=""))
+    error = PassingError if "operation is already in progress" in told else RefusedError
+    raise error(f"POST {path}/rollback was answered {answer.status}: {told[:300]}")
 
 
 _WHERE = {"appNamespace": "namespace", "project": "project"}

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ROLLOUTS = "/rest/v1/rollouts"
 MOVING = frozenset({"starting", "running"})
 RESTING = frozenset({"running", "starting", "finished", "stopping", "stopped"})
+MOST_WORDS = 512
+"""Characters of a description."""
+
 _DONE = (OK, NO_CONTENT)
 
 
@@ -70,7 +73,7 @@ class HawkBit:
 def _rollout(order: Order) -> dict[str, object]:
     return {
         "name": order.name,
-        "description": order.reason,
+        "description": order.reason[:MOST_WORDS],
         "distributionSetId": int(order.object["previous_ds"]),
         "targetFilterQuery": f"installedds.id=={order.object['bad_ds']} or assignedds.id=={order.object['bad_ds']}",
         "amountGroups": 1,

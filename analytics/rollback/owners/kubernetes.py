@@ -62,9 +62,10 @@ def _patch(path: str, deployment: Any, template: Any, decision: str) -> Request:
     if version is None:
         raise PassingError(f"{path} has no resourceVersion")
     annotations = dict(field(deployment, "metadata", "annotations", default={})) | {DECISION: decision}
-    # Somebody else's change in between fails the test, and we look again.
+    # Somebody else's change in between is a conflict (409), and we look again. A `test` that fails would be answered 422,
+    # as is a template that is not valid.
     operations = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
         {"op": "replace", "path": "/spec/template", "value": template},
         {"op": "add", "path": "/metadata/annotations", "value": annotations},
     ]

@@ -15,7 +15,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-OK, CREATED, ACCEPTED, NO_CONTENT, NOT_FOUND, CONFLICT = 200, 201, 202, 204, 404, 409
+OK, CREATED, ACCEPTED, NO_CONTENT, BAD_REQUEST, NOT_FOUND, CONFLICT = 200, 201, 202, 204, 400, 404, 409
 PASSING = frozenset({408, 409, 412, 425, 429})
 """Answers after which trying again may help, beside those from 500 on."""
 

@@ -66,9 +66,15 @@ def normal_scores(values: Floats, pool: Floats) -> tuple[Floats, Floats]:
         chunk = values[start : start + _CHUNK]
         below, above = np.searchsorted(pool, chunk, "left"), np.searchsorted(pool, chunk, "right")
         earlier = np.tri(len(chunk), k=-1, dtype=bool)
-        less = below + ((chunk[None, :] < chunk[:, None]) & earlier).sum(axis=1)
-        equal = above - below + ((chunk[None, :] == chunk[:, None]) & earlier).sum(axis=1) + 1
+        less = below + _true_of_each((chunk[None, :] < chunk[:, None]) & earlier)
+        equal = above - below + _true_of_each((chunk[None, :] == chunk[:, None]) & earlier) + 1
         known = len(pool) + 1 + np.arange(len(chunk))
         scores[start : start + len(chunk)] = _SCORES[((less + equal / 2) / known * _GRID).astype(np.int64)]
         pool = np.sort(np.concatenate([pool, chunk]), kind="stable")
     return scores, pool
+
+
+def _true_of_each(row: Bools) -> NDArray[np.uint8]:
+    # A chunk is short enough to be counted in bytes, which is several times as fast.
+    counts: NDArray[np.uint8] = row.view(np.uint8).sum(axis=1, dtype=np.uint8)
+    return counts

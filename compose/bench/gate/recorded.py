@@ -20,7 +20,7 @@ _ENCODER = msgspec.json.Encoder()
 
 def json_lines(rows: EvidenceColumns, guards: Sequence[Guard]) -> bytes:
     """The rows as JSON lines; a stratum is its pool's name with the stratum's number as wave."""
-    metrics = [guard.metric or guard.name for guard in guards if guard.kind not in ("crash", "silence")]
+    metrics = [guard.statistic() for guard in guards if guard.kind not in ("crash", "silence")]
     cells = zip(*(column.tolist() for column in rows), strict=True)
     return _ENCODER.encode_lines([_row(metrics, dict(zip(rows._fields, row, strict=True))) for row in cells])
 

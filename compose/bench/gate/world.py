@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 HOUR_MS = 3_600_000
+ANSWER_H = 0.5
+"""Within how many hours a canary answers its update."""
 _STEP_H = 1 / 12
 NEVER = np.inf
 
@@ -31,7 +33,8 @@ class World(NamedTuple):
     `outages` sites of `sites` go dark for ever after the enrolment, all their devices silent at one instant. Latencies are log-normal:
     `between` devices, `drift` between before and after, `within` over `samples`; the release multiplies them by `latency`, soak
     takes `soak`; `past` says whether the value from before is known. `crossed` puts more of the second hardware into the canary
-    arm. `lossy` of all facts arrive late by up to `late` hours: what comes later than `patience` is not evidence.
+    arm. Detectors raise `alarm_rate` alarms a device and hour (0: none), the release's `alarm_ratio` times as many; with `updates` canaries
+    answer their update, `update_failed` of them that it failed. `lossy` of all facts arrive late by up to `late` hours: what comes later than `patience` is not evidence.
     """
 
     canaries: int = 500
@@ -62,6 +65,10 @@ class World(NamedTuple):
     lossy: float = 0.02
     late: float = 1.0
     patience: float = 0.5
+    alarm_rate: float = 0.0
+    alarm_ratio: float = 1.0
+    updates: bool = False
+    update_failed: float = 0.0
 
 
 class Story(NamedTuple):
@@ -76,6 +83,9 @@ class Story(NamedTuple):
     soaked: Floats
     latency: Floats
     before: Floats
+    alarmed: Floats
+    updated: Floats
+    update_failed: Floats
 
 
 def tell(world: World, chance: np.random.Generator) -> Story:
@@ -89,6 +99,8 @@ def tell(world: World, chance: np.random.Generator) -> Story:
     crashed = _crashes(world, canary, hardware, enrolled, chance)
     soaked = enrolled + world.soak
     latency, before = _latencies(world, canary, chance)
+    alarmed = _alarms(world, canary, enrolled, chance)
+    updated, failed = _answers(world, canary, enrolled, chance)
     return Story(
         canary=canary,
         hardware=hardware,
@@ -99,6 +111,9 @@ def tell(world: World, chance: np.random.Generator) -> Story:
         soaked=np.where(soaked < gone, soaked, NEVER),
         latency=latency,
         before=before,
+        alarmed=np.where(alarmed < gone, alarmed, NEVER),
+        updated=np.where(updated < gone, updated, NEVER),
+        update_failed=np.where(failed < gone, failed, NEVER),
     )
 
 
@@ -106,13 +121,24 @@ def evidence(world: World, story: Story, chance: np.random.Generator) -> Evidenc
     """The story as evidence, in order of time; facts that come too late are missing, in both arms alike."""
     devices = np.argsort(story.enrolled, kind="stable")
     rows = [_rows(Code.ENROLLED, devices, story.enrolled[devices], world)]
-    for kind, times in ((Code.CRASHED, story.crashed), (Code.SILENT, story.silent), (Code.SOAKED, story.soaked)):
+    for kind, times in _happened(story).items():
         late = (chance.random(len(times)) < world.lossy) * chance.uniform(0.0, world.late, len(times))
         told = np.flatnonzero(np.isfinite(times) & (late <= world.patience))
         rows.append(_rows(kind, told, times[told], world))
     at, code, device = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     order = np.lexsort((code, at))
     return _columns(story, devices, at[order], code[order], device[order])
+
+
+def _happened(story: Story) -> dict[Code, Floats]:
+    return {
+        Code.CRASHED: story.crashed,
+        Code.SILENT: story.silent,
+        Code.SOAKED: story.soaked,
+        Code.ALARMED: story.alarmed,
+        Code.UPDATED: story.updated,
+        Code.UPDATE_FAILED: story.update_failed,
+    }
 
 
 def _columns(story: Story, devices: Ints, at: Ints, code: Ints, device: Ints) -> EvidenceColumns:
@@ -170,7 +196,7 @@ def _outages(world: World, devices: int, chance: np.random.Generator) -> Floats:
 
 
 def _crashes(world: World, canary: Bools, hardware: Ints, enrolled: Floats, chance: np.random.Generator) -> Floats:
-    grid, hazard = _cumulative(world, chance.uniform(0.0, 24.0))
+    grid, hazard = cumulative(world, chance.uniform(0.0, 24.0))
     base = np.interp(enrolled, grid, hazard)
     kind = np.where(hardware == 1, world.second_hardware, 1.0)
     if world.marginal_ratio:
@@ -184,7 +210,8 @@ def _crashes(world: World, canary: Bools, hardware: Ints, enrolled: Floats, chan
     return np.interp(base + needed, hazard, grid, right=NEVER)
 
 
-def _cumulative(world: World, phase: float) -> tuple[Floats, Floats]:
+def cumulative(world: World, phase: float) -> tuple[Floats, Floats]:
+    """Hours, and the hazard of crashes up to each for a device of frailty 1; the day begins `phase` hours in."""
     grid = np.arange(0.0, world.hours + 2 * _STEP_H, _STEP_H)
     rate = 1.0 + world.daily * np.sin((grid[:-1] + phase) * np.pi / 12.0)
     rate = rate * np.where((grid[:-1] >= 20.0) & (grid[:-1] < 22.0), world.shock, 1.0) * world.crash_rate  # noqa: PLR2004
@@ -198,3 +225,18 @@ def _latencies(world: World, canary: Bools, chance: np.random.Generator) -> tupl
     before = np.exp(level + chance.normal(0.0, noise, len(canary)))
     latency = np.exp(after) * np.where(canary, world.latency, 1.0)
     return latency, before if world.past else np.full(len(canary), np.nan)
+
+
+def _alarms(world: World, canary: Bools, enrolled: Floats, chance: np.random.Generator) -> Floats:
+    if not world.alarm_rate:
+        return np.full(len(canary), NEVER)
+    rate = world.alarm_rate * np.where(canary, world.alarm_ratio, 1.0)
+    return enrolled + chance.exponential(1.0, len(canary)) / rate
+
+
+def _answers(world: World, canary: Bools, enrolled: Floats, chance: np.random.Generator) -> tuple[Floats, Floats]:
+    if not world.updates:
+        return np.full(len(canary), NEVER), np.full(len(canary), NEVER)
+    answered = np.where(canary, enrolled + chance.uniform(0.0, ANSWER_H, len(canary)), NEVER)
+    failed = chance.random(len(canary)) < world.update_failed
+    return np.where(failed, NEVER, answered), np.where(failed, answered, NEVER)

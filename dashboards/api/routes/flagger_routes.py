@@ -25,27 +25,33 @@ class Hook(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = {}
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """It was written down."""
+
+    taken: bool = True
+
+
 @post("/flagger/confirm", opt=needs(Scope.GATES), status_code=200, tags=["flagger"])
-async def confirm(request: ApiRequest) -> Response[bytes]:
+async def confirm(request: ApiRequest) -> Response[GateData]:
     """200 opens the gate (verdict `pass`); 403 holds it."""
     data = _gate(request, await _hook(request))
     return _reply(data, is_open=data.verdict is Outcome.PASS)
 
 
 @post("/flagger/rollback", opt=needs(Scope.GATES), status_code=200, tags=["flagger"])
-async def rollback(request: ApiRequest) -> Response[bytes]:
+async def rollback(request: ApiRequest) -> Response[GateData]:
     """200 asks for a rollback now (verdict `fail` only); 403 does not."""
     data = _gate(request, await _hook(request))
     return _reply(data, is_open=data.verdict is Outcome.FAIL)
 
 
 @post("/flagger/event", opt=needs(Scope.GATES), status_code=200, tags=["flagger"])
-async def event(request: ApiRequest) -> Response[bytes]:
+async def event(request: ApiRequest) -> Taken:
     """What Flagger says of its own doing: written to the log."""
     hook = await _hook(request)
     text = (hook.name, hook.namespace, hook.phase, hook.metadata.get("eventMessage", ""))
     _LOGGER.info("flagger: %s", " ".join(repr(part[:200]) for part in text))
-    return Response(b'{"taken":true}', media_type="application/json")
+    return Taken()
 
 
 async def _hook(request: ApiRequest) -> Hook:
@@ -64,7 +70,6 @@ def _gate(request: ApiRequest, hook: Hook) -> GateData:
     return gate_data(known, context_of(request).base_url)
 
 
-def _reply(data: GateData, *, is_open: bool) -> Response[bytes]:
+def _reply(data: GateData, *, is_open: bool) -> Response[GateData]:
     # The body of a refusal appears in the canary's events: it says why.
-    status = 200 if is_open else 403
-    return Response(msgspec.json.encode(data), status_code=status, media_type="application/json")
+    return Response(data, status_code=200 if is_open else 403)

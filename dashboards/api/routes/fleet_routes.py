@@ -10,6 +10,8 @@ from dashboards.api.config import Scope
 from dashboards.api.context import ApiRequest, context_of, view_of
 from dashboards.api.devices import DeviceFilter, FleetSummary
 from dashboards.api.guards import needs
+from dashboards.api.overview import Overview
+from dashboards.api.overview import overview as overview_of
 from dashboards.api.problems import unknown
 from dashboards.api.sites import SiteView
 from ingest.contract.events import DeviceEvent, DeviceState
@@ -21,6 +23,12 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MOST)]
 def fleet(request: ApiRequest) -> Data[FleetSummary]:
     """All devices, counted by state, firmware, hardware and group."""
     return Data(view_of(request).devices.summary())
+
+
+@get("/v1/overview", opt=needs(Scope.READ), tags=["fleet"], sync_to_thread=False)
+def overview(request: ApiRequest) -> Data[Overview]:
+    """What a first look needs in one answer: the fleet, its sites, what is wrong, the rollouts; the gravest first where not all fits."""
+    return Data(overview_of(view_of(request), context_of(request).clock.now_ms()))
 
 
 @get("/v1/devices", opt=needs(Scope.READ), tags=["fleet"], sync_to_thread=False)

@@ -3,7 +3,8 @@
 from litestar import Response, get
 
 from dashboards.api.config import Scope
-from dashboards.api.context import ApiRequest, context_of
+from dashboards.api.context import ApiRequest, context_of, view_of
+from dashboards.api.fleet_metrics import TenantRegistry
 from dashboards.api.guards import OPEN, needs
 from ingest.runtime.addresses import is_loopback
 from ingest.runtime.observe import Answer, exposition, liveness, readiness
@@ -27,8 +28,10 @@ def readyz(request: ApiRequest) -> Response[bytes]:
 
 @get("/metrics", opt=needs(Scope.METRICS), tags=["health"], sync_to_thread=False)
 def metrics(request: ApiRequest) -> Response[bytes]:
-    """The process's metrics as Prometheus text or OpenMetrics."""
-    return _response(exposition(context_of(request).telemetry.registry, request.headers.get("accept", "")))
+    """The process's metrics and the fleet of the token's tenant, as Prometheus text or OpenMetrics."""
+    context = context_of(request)
+    whole = TenantRegistry(context.telemetry.registry, view_of(request), context.clock.now_ms())
+    return _response(exposition(whole, request.headers.get("accept", "")))
 
 
 def _is_local(request: ApiRequest) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from litestar import Response, get, post
+from litestar import get, post
 from litestar.params import FromPath
 
 from dashboards.api.config import Scope
@@ -22,29 +22,42 @@ class CanaryRequest(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds = Thresholds()
 
 
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollout as Kayenta lists what it can analyse."""
+
+    id: str
+    name: str
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What to ask for the result with."""
+
+    canary_execution_id: str
+
+
 @post("/judge", opt=needs(Scope.GATES), status_code=200, tags=["kayenta"])
-async def judge_metrics(request: ApiRequest) -> Response[bytes]:
+async def judge_metrics(request: ApiRequest) -> dict[str, Any]:
     """Judge the metrics of one analysis, once: ranks and exceedances of both series."""
-    return _reply(judge(await _body(request, JudgeRequest)))
+    return judge(await _body(request, JudgeRequest))
 
 
 @get("/canaryConfig", opt=needs(Scope.GATES), tags=["kayenta"], sync_to_thread=False)
-def configs(request: ApiRequest) -> Response[bytes]:
+def configs(request: ApiRequest) -> list[Configuration]:
     """Every rollout as a configuration of its name."""
-    return _reply([{"id": name, "name": name} for name in sorted(view_of(request).rollouts)])
+    return [Configuration(id=name, name=name) for name in sorted(view_of(request).rollouts)]
 
 
 @post("/canary/{config:str}", opt=needs(Scope.GATES), status_code=200, tags=["kayenta"])
-async def start(request: ApiRequest, config: FromPath[str]) -> Response[bytes]:
+async def start(request: ApiRequest, config: FromPath[str]) -> Execution:
     """Begin an analysis of a rollout: the gate is at it already, so that the answer only keeps the thresholds."""
     if config not in view_of(request).rollouts:
         raise unknown("rollout", config)
     wanted = (await _body(request, CanaryRequest)).thresholds
-    return _reply({"canaryExecutionId": f"{config}~{wanted.pass_:g}~{wanted.marginal:g}"})
+    return Execution(canary_execution_id=f"{config}~{wanted.pass_:g}~{wanted.marginal:g}")
 
 
 @get("/canary/{execution:str}", opt=needs(Scope.GATES), tags=["kayenta"], sync_to_thread=False)
-def result(request: ApiRequest, execution: FromPath[str]) -> Response[bytes]:
+def result(request: ApiRequest, execution: FromPath[str]) -> dict[str, Any]:
     """The gate's verdict as a score: pass 100, fail 0, inconclusive between the two thresholds."""
     name, _, rest = execution.partition("~")
     rollout = view_of(request).rollouts.get(name)
@@ -53,7 +66,7 @@ def result(request: ApiRequest, execution: FromPath[str]) -> Response[bytes]:
     data = gate_data(rollout, context_of(request).base_url)
     score = {Outcome.PASS: 100.0, Outcome.FAIL: 0.0}.get(data.verdict, _between(rest))
     told = {"score": score, "classification": _WORDS[data.verdict], "classificationReason": data.reason}
-    return _reply({"complete": True, "status": "succeeded", "result": {"judgeResult": {"score": told}}})
+    return {"complete": True, "status": "succeeded", "result": {"judgeResult": {"score": told}}}
 
 
 _WORDS = {Outcome.PASS: "Pass", Outcome.FAIL: "Fail", Outcome.INCONCLUSIVE: "Marginal"}
@@ -79,7 +92,3 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_nulls(item) for name, item in value.items() if item is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-def _reply(body: Any) -> Response[bytes]:
-    return Response(msgspec.json.encode(body), media_type="application/json")

@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import structs
 
-from dashboards.api.answers import MOST, Data, Page, cursor_of, key_of
+from dashboards.api.answers import MOST, Data, Page, cursor_of, key_of, number_of, unless_changed
 from dashboards.api.config import Scope
 from dashboards.api.context import ApiRequest, context_of, view_of
 from dashboards.api.guards import needs
@@ -38,7 +38,7 @@ def list_rollouts(request: ApiRequest, limit: Limit = 100, cursor: FromQuery[str
     ordered = sorted(((-(r.plan.created if r.plan else 0), r.name, r) for r in rollouts), key=lambda item: item[:2])
     after = key_of(cursor, 2)
     if after is not None:
-        ordered = [item for item in ordered if item[:2] > (int(after[0]), after[1])]
+        ordered = [item for item in ordered if item[:2] > (number_of(after[0]), after[1])]
     page = [rollout for _, _, rollout in ordered[:limit]]
     last = ordered[limit - 1] if len(ordered) > limit else None
     return Page(data=[r.view() for r in page], next=cursor_of(str(last[0]), last[1]) if last else "")
@@ -74,10 +74,7 @@ async def create_rollout(request: ApiRequest) -> Response[Data[RolloutView]]:
 @post("/v1/rollouts/{name:str}/end", opt=needs(Scope.ROLLOUTS_WRITE), status_code=200, tags=["rollouts"])
 async def end_rollout(request: ApiRequest, name: FromPath[str]) -> Data[RolloutView]:
     """End a rollout: its gate judges no further. Doing it again changes nothing."""
-    written = await _writer(request).end(request.user.tenant, name, request.headers.get("traceparent"))
-    if written is None:
-        raise unknown("rollout", name)
-    return Data(view_of(request).rollouts[name].view())
+    return await _changed(request, name, lambda plan: structs.replace(plan, state=PlanState.ENDED))
 
 
 @post("/v1/rollouts/{name:str}/pause", opt=needs(Scope.ROLLOUTS_WRITE), status_code=200, tags=["rollouts"])
@@ -107,7 +104,7 @@ async def override_gate(request: ApiRequest, name: FromPath[str]) -> Data[Rollou
 @post("/v1/rollouts/{name:str}/approve", opt=needs(Scope.ROLLOUTS_APPROVE), status_code=200, tags=["rollouts"])
 async def approve_rollback(request: ApiRequest, name: FromPath[str]) -> Data[RolloutView]:
     """Approve the rollback of a rollout in mode `approve` that failed; it takes two people. Body: `{"reason": …}`."""
-    reason = await _reason(request)
+    reason = await read_reason(request)
     known = view_of(request).rollouts.get(name)
     if known is None:
         raise unknown("rollout", name)
@@ -128,7 +125,7 @@ STATES = {Verb.PAUSE: PlanState.PAUSED, Verb.RESUME: PlanState.RUNNING}
 
 async def _intervene(request: ApiRequest, name: str, verb: Verb) -> Data[RolloutView]:
     said = Intervention(
-        verb=verb, by=request.user.name, at=context_of(request).clock.now_ms(), reason=await _reason(request)
+        verb=verb, by=request.user.name, at=context_of(request).clock.now_ms(), reason=await read_reason(request)
     )
 
     def changed(plan: RolloutPlan) -> RolloutPlan:
@@ -152,13 +149,23 @@ def intervened(plan: RolloutPlan, said: Intervention) -> RolloutPlan:
 
 
 async def _changed(request: ApiRequest, name: str, change: Callable[[RolloutPlan], RolloutPlan]) -> Data[RolloutView]:
-    written = await _writer(request).change(request.user.tenant, name, change, request.headers.get("traceparent"))
+    known = view_of(request).rollouts.get(name)
+
+    def changed(plan: RolloutPlan) -> RolloutPlan:
+        # The topic's plan is what it is now; the view may be a moment behind.
+        if known is not None:
+            known.plan = plan
+            unless_changed(request.headers.get("if-match"), known.detail())
+        return change(plan)
+
+    written = await _writer(request).change(request.user.tenant, name, changed, request.headers.get("traceparent"))
     if written is None:
         raise unknown("rollout", name)
     return Data(view_of(request).rollouts[name].view())
 
 
-async def _reason(request: ApiRequest) -> str:
+async def read_reason(request: ApiRequest) -> str:
+    """The reason in the request's body. Raises ProblemError."""
     try:
         reason = msgspec.json.decode(await request.body(), type=Reason).reason.strip()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -16,9 +16,10 @@ from edge_aggregator.receive.mqtt.ending import Cause
 from edge_aggregator.receive.mqtt.tls import server_context
 from edge_aggregator.receive.mqtt.topic_cache import TopicCache
 from ingest.runtime.backoff import Backoff
+from ingest.runtime.stop_listening import stop_listening
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from edge_aggregator.receive.config import ListenerConfig
     from edge_aggregator.receive.port import Intake
@@ -60,8 +61,10 @@ class MqttListener:
         self._random = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._topics = TopicCache()
         self._links: set[DeviceLink] = set()
+        self._sending: set[asyncio.Task[bool]] = set()
         self._by_command_topic: dict[str, DeviceLink] = {}
         self._since: float | None = None
+        self._stopped = False
         self._full_since: float | None = None
         self._reason = "not listening yet"
         self._quiet = False
@@ -101,6 +104,17 @@ class MqttListener:
         self.counters["commands_acknowledged" if acknowledged else "commands_unanswered"] += 1
         return acknowledged
 
+    def send(self, topic: str, payload: bytes, answered: Callable[[bool], None]) -> None:
+        """`publish`, without waiting."""
+        sending = asyncio.ensure_future(self.publish(topic, payload))
+        self._sending.add(sending)
+        sending.add_done_callback(lambda sent: self._sent(sent, answered))
+
+    def _sent(self, sending: asyncio.Task[bool], answered: Callable[[bool], None]) -> None:
+        self._sending.discard(sending)
+        if not sending.cancelled():
+            answered(sending.result())
+
     async def run(self, intake: Intake) -> None:
         """Listen until cancelled; an address that is taken is waited for."""
         backoff = Backoff(self._random)
@@ -120,6 +134,7 @@ class MqttListener:
     async def _listen(self, intake: Intake) -> asyncio.Server:
         config = self._config
         context = await asyncio.to_thread(server_context, config.tls) if config.tls else None
+        self._stopped = False
         server = await asyncio.get_running_loop().create_server(
             lambda: self._link(intake),
             config.host,
@@ -142,8 +157,11 @@ class MqttListener:
         return DeviceLink(session, intake, self._clock, self)
 
     def opened(self, link: DeviceLink) -> bool:
-        """A connection was made; False when there are too many."""
+        """A connection was made; False when there are too many, or it was on its way while the listener stopped."""
         self.counters["connections"] += 1
+        if self._stopped:
+            link.leave()
+            return False
         if len(self._links) >= self._config.max_connections:
             link.session.end(Cause.TOO_MANY_CONNECTIONS, "there are too many connections")
             self.counters[Cause.TOO_MANY_CONNECTIONS] += 1
@@ -192,9 +210,9 @@ class MqttListener:
         return self._full_since is not None and self._clock.monotonic() - self._full_since > _LONG_PAUSE_S
 
     async def _close(self, server: asyncio.Server) -> None:
-        self._since, self._reason = None, "stopped"
+        self._since, self._reason, self._stopped = None, "stopped", True
         self.listening.clear()
-        server.close()
+        await stop_listening(server)
         links = tuple(self._links)
         for link in links:
             link.leave()
@@ -205,6 +223,8 @@ class MqttListener:
         except TimeoutError:
             for link in links:
                 link.abort()
+            for link in links:
+                await link.finished.wait()
 
 
 def _reads(link: DeviceLink, topic: str) -> bool:

@@ -148,6 +148,9 @@ class SubscriberSession:
             self._end(cause, f"the broker refused the connection: {_reason(answer.reason)}")
             return
         self._keepalive_s = number(answer.properties, Property.SERVER_KEEP_ALIVE, self._wanted.keepalive_s) or 65_535
+        self._accepted(answer)
+
+    def _accepted(self, answer: Connack) -> None:
         self.session_present = answer.session_present
         # Subscribed anew even where the session is known: the filters may have changed, and retained states come again.
         wanted = tuple((topic, 1) for topic in self._wanted.topics)

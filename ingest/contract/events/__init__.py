@@ -1,9 +1,35 @@
 """What happens in a fleet, as records: one Struct per Kafka topic, JSON on the wire, unknown fields ignored."""
 
 from ingest.contract.events.accounts import AccountEvent
-from ingest.contract.events.alarms import AlertEvent, AlertState, AnomalyEvent, AnomalyStatus
+from ingest.contract.events.alarms import (
+    Acknowledgement,
+    AlertEvent,
+    AlertState,
+    AnomalyEvent,
+    AnomalyStatus,
+    ConditionEvent,
+    ConditionStatus,
+    Matcher,
+    RuleEvent,
+    Silence,
+    SilenceKind,
+    episode_of,
+)
 from ingest.contract.events.audit import GENESIS, AuditEntry, digest_of
+from ingest.contract.events.feedback import FeedbackEvent, FeedbackScope
 from ingest.contract.events.fleet import DeviceChange, DeviceEvent, DeviceState, GatewayEvent
+from ingest.contract.events.incidents import (
+    DARKNESS,
+    SILENCE,
+    Affected,
+    IncidentEvent,
+    IncidentState,
+    Shared,
+    Signal,
+    SignalKind,
+    SummaryEvent,
+    Symptom,
+)
 from ingest.contract.events.plans import (
     OF_FIRST_EVENTS,
     OF_SOAKS,
@@ -12,6 +38,7 @@ from ingest.contract.events.plans import (
     Budget,
     Guard,
     GuardKind,
+    Installs,
     Intervention,
     PlanState,
     RollbackMode,
@@ -21,6 +48,7 @@ from ingest.contract.events.plans import (
     Stage,
     Verb,
     Worse,
+    bad_quantile,
     margin_range,
 )
 from ingest.contract.events.pulls import PullEvent
@@ -28,13 +56,17 @@ from ingest.contract.events.rollbacks import AckEvent, AckStatus, RollbackPhase,
 from ingest.contract.events.verdicts import Arm, Evidence, EvidenceKind, GuardVerdict, Outcome, Verdict
 
 __all__ = [
+    "DARKNESS",
     "GENESIS",
     "OF_FIRST_EVENTS",
     "OF_SOAKS",
+    "SILENCE",
     "AccountEvent",
     "AckEvent",
     "AckStatus",
+    "Acknowledgement",
     "ActuatorRef",
+    "Affected",
     "AlertEvent",
     "AlertState",
     "AnomalyEvent",
@@ -43,16 +75,24 @@ __all__ = [
     "Arm",
     "AuditEntry",
     "Budget",
+    "ConditionEvent",
+    "ConditionStatus",
     "DeviceChange",
     "DeviceEvent",
     "DeviceState",
     "Evidence",
     "EvidenceKind",
+    "FeedbackEvent",
+    "FeedbackScope",
     "GatewayEvent",
     "Guard",
     "GuardKind",
     "GuardVerdict",
+    "IncidentEvent",
+    "IncidentState",
+    "Installs",
     "Intervention",
+    "Matcher",
     "Outcome",
     "PlanState",
     "PullEvent",
@@ -60,12 +100,22 @@ __all__ = [
     "RollbackPhase",
     "RollbackStatus",
     "RolloutPlan",
+    "RuleEvent",
     "Scale",
     "Selection",
+    "Shared",
+    "Signal",
+    "SignalKind",
+    "Silence",
+    "SilenceKind",
     "Stage",
+    "SummaryEvent",
+    "Symptom",
     "Verb",
     "Verdict",
     "Worse",
+    "bad_quantile",
     "digest_of",
+    "episode_of",
     "margin_range",
 ]

@@ -20,7 +20,7 @@ class DeviceChange(StrEnum):
     """What made a device event."""
 
     FIRST_SEEN = "first_seen"
-    ATTRIBUTES = "attributes"  # hardware or group changed
+    ATTRIBUTES = "attributes"  # hardware, group or tags changed
     INSTALLED = "installed"  # firmware changed; a reboot that comes with it is part of the install
     REBOOTED = "rebooted"  # a new boot id, or an uptime that fell, with the same firmware
     SILENT = "silent"
@@ -43,6 +43,7 @@ class DeviceEvent(msgspec.Struct, frozen=True, kw_only=True):
     previous_firmware: str = ""
     hardware: str = ""
     group: str = ""
+    tags: list[str] = []
     boot: str = ""
     reboots: int = 0
     last_seen: int = 0

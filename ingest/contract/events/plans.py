@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class GuardKind(StrEnum):
@@ -49,7 +53,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     that may fail. Soak: by which factor
     (scale ratio) or by how much (scale difference) a value may be worse. Share: by how much it may be worse. Count: by how
     much more probable it may be that the canary of a pair is the worse one. `metric` is what kinds soak, share and count are
-    of; empty stands for the guard's name.
+    of; empty stands for the guard's name. Kind soak is of a device's mean, or of the quantile at `quantile` (between 0 and 1).
     """
 
     name: str
@@ -59,6 +63,12 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     metric: str = ""
     worse: Worse = Worse.HIGHER
     scale: Scale = Scale.RATIO
+    quantile: float | None = None
+
+    def statistic(self) -> str:
+        """What evidence calls the statistic of kinds soak, share and count: the metric, with `:p95` for a quantile at 0.95."""
+        metric = self.metric or self.name
+        return metric if self.quantile is None else f"{metric}:p{100.0 * self.quantile:g}"
 
 
 def margin_range(guard: Guard) -> tuple[float, float]:
@@ -67,6 +77,18 @@ def margin_range(guard: Guard) -> tuple[float, float]:
         return 0.0, 1.0
     by_difference = guard.kind is GuardKind.SOAK and guard.scale is Scale.DIFFERENCE
     return (0.0 if by_difference else 1.0), math.inf
+
+
+def bad_quantile(guard: Guard, guards: Iterable[Guard]) -> str:
+    """What is wrong with a guard's quantile, or with its statistic's name among these guards'; empty when nothing is."""
+    if guard.quantile is not None and not (guard.kind is GuardKind.SOAK and 0.0 < guard.quantile < 1.0):
+        return "expected a number between 0 and 1, for the kind 'soak' only"
+    others = (one for one in guards if one.kind in OF_SOAKS and one.statistic() == guard.statistic())
+    # Evidence tells statistics apart by their names alone.
+    mixed = guard.kind in OF_SOAKS and any(
+        (one.kind is GuardKind.COUNT, one.quantile) != (guard.kind is GuardKind.COUNT, guard.quantile) for one in others
+    )
+    return "another guard takes another statistic that has this one's name" if mixed else ""
 
 
 class PlanState(StrEnum):
@@ -85,17 +107,28 @@ class RollbackMode(StrEnum):
     AUTOMATIC = "automatic"
 
 
+class Installs(StrEnum):
+    """Who gives the release to the canaries."""
+
+    COMMANDS = "commands"  # the gate itself, by signed commands
+    EXTERNAL = "external"  # another system, which is driven by the assignment
+
+
 TWO = 2
 """People, where one is not enough."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which devices a rollout is for; an empty list selects all. `percent`: of those, the share that a hash of each picks."""
+    """Which devices a rollout is for; an empty list selects all. `percent`: of those, the share that a hash of each picks.
+
+    A device is selected when each list that is not empty has its site, hardware, group, firmware, and one of its tags.
+    """
 
     sites: list[str] = []
     hardware: list[str] = []
     groups: list[str] = []
     firmware: list[str] = []
+    tags: list[str] = []
     percent: float = 100.0
 
 
@@ -150,12 +183,16 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Topic `rollout.plans.v1`, key rollout: what is being rolled out to whom, and its guards.
 
     Digests are `sha256:<hex>` of the images; `canary_share` is the probability of the canary arm;
-    `install_grace_s` is how long an update may keep a device silent without that being evidence. Where a guard is on a soaked
+    `install_grace_s` is how long an update may keep a device silent without that being evidence; when all of a site's devices, in both
+    arms, fall silent within `outage_s` of each other, that is the site's doing (0: never). Where a guard is on a soaked
     metric: devices of both arms soak for `soak_s` from the end of the grace on, and the draw waits for `baseline_s`, in which each
     device's own past is measured (0: no past). `reason` is why somebody changed its state last.
 
     With `stages` the release goes to more and more devices, site by site as event time there advances: the first stage's share
     takes the place of `canary_share`, and `hold_out` of each stratum's devices stay controls to the end.
+
+    With `installs` external nobody is commanded to install: canaries come with the release when another system has brought it. The
+    way back is then the `actuators`' alone, unless `rollback_commands` says that devices are commanded (None: as with installs).
     """
 
     rollout: str
@@ -176,9 +213,12 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     state: PlanState = PlanState.RUNNING
     seed: int = 0
     install_grace_s: float = 300.0
+    outage_s: float = 120.0
     command_expiry_s: float = 86_400.0
     soak_s: float = 3600.0
     baseline_s: float = 0.0
+    installs: Installs = Installs.COMMANDS
+    rollback_commands: bool | None = None
     actuators: list[ActuatorRef] = []
     approvals: list[Approval] = []
     interventions: list[Intervention] = []
@@ -189,6 +229,10 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
         """Whether enough people have asked for it since `since` (ms): two in mode automatic, one otherwise."""
         people = {one.by for one in self.interventions if one.verb is verb and one.at >= since}
         return len(people) >= (TWO if self.mode is RollbackMode.AUTOMATIC else 1)
+
+    def commands_rollback(self) -> bool:
+        """Whether devices are commanded to go back; else only who owns the rollout is told."""
+        return self.installs is Installs.COMMANDS if self.rollback_commands is None else self.rollback_commands
 
     def first_share(self) -> float:
         """The probability of the canary arm in a site's first draw."""

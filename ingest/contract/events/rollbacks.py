@@ -15,7 +15,10 @@ class RollbackPhase(StrEnum):
 
 
 class RollbackStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic `rollout.rollbacks.v1`, key rollout: who was commanded, who is done, recovered or unreachable."""
+    """Topic `rollout.rollbacks.v1`, key rollout: who was commanded, who is done, recovered or unreachable.
+
+    `recovering` are those who are done and not recovered, and why; `uncompared` recovered without a control to compare with.
+    """
 
     rollout: str
     tenant: str
@@ -27,6 +30,8 @@ class RollbackStatus(msgspec.Struct, frozen=True, kw_only=True):
     recovered: list[str]
     unreachable: list[str]
     refused: dict[str, str] = {}
+    recovering: dict[str, str] = {}
+    uncompared: list[str] = []
 
 
 class AckStatus(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ingest.runtime.log.port import RecordTooLargeError
@@ -25,9 +26,17 @@ def record_size(record: Outgoing) -> int:
     return _OVERHEAD + len(record.key) + len(record.value or b"") + headers
 
 
+def most_size(record: Outgoing) -> int:
+    """At least `record_size`, and found several times as fast: no character of UTF-8 has more than four bytes."""
+    headers = 4 * sum(map(len, chain.from_iterable(record.headers))) + _HEADER_OVERHEAD * len(record.headers)
+    return _OVERHEAD + len(record.key) + len(record.value or b"") + headers
+
+
 def check_sizes(records: Iterable[Outgoing]) -> None:
     """Raises RecordTooLargeError that names the first record which no log would take."""
     for record in records:
+        if most_size(record) <= MAX_RECORD_BYTES:
+            continue
         size = record_size(record)
         if size > MAX_RECORD_BYTES:
             raise RecordTooLargeError(

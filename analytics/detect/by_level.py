@@ -1,0 +1,123 @@
+"""The first detector of the round: is the value far from the series' level, two windows of three?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from analytics.calibrate import bins_of
+from analytics.detect.merge import Detector
+from analytics.detect.pools import SILENT
+from analytics.detectors.alike import relative, shift
+from analytics.detectors.hysteresis import CALM, middle_of_three
+from analytics.detectors.level import UNCLIPPED, Judgement, Levels, distances, judge, learn, surprise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analytics.detect.pools import Pools
+    from analytics.series import State
+
+POOLED_AGE = UNCLIPPED + 3
+"""A series' windows are pooled from the time on when its last three were all judged by a scale."""
+REMARKABLE = bins_of(np.array([8.0], np.float32))[0]
+"""The bin of surprise from which a window is remarkable: two of three of normal noise reach it once in 15,000 windows."""
+
+
+class ByLevel(NamedTuple):
+    """Of each row, shape (rows,): `bins` of surprise, `middle` of the last three, and what follows for an alarm.
+
+    `speaks`: whether there is a threshold; `hits`: it is reached; `hit_two_ago`: it was, two windows ago; `calms`: well
+    below.
+    """
+
+    judgement: Judgement
+    bins: NDArray[np.uint8]
+    middle: NDArray[np.uint8]
+    speaks: NDArray[np.bool_]
+    hits: NDArray[np.bool_]
+    hit_two_ago: NDArray[np.bool_]
+    calms: NDArray[np.bool_]
+
+
+class Seen(NamedTuple):
+    """What was seen in a window, float32, shape (rows,): distance from the origin, samples, and the least scale."""
+
+    near: NDArray[np.float32]
+    samples: NDArray[np.float32]
+    least: NDArray[np.float32]
+
+
+def look(state: State, pools: Pools, seen: Seen, min_windows: int) -> ByLevel:
+    """Judge each row by what its series was."""
+    judgement = judge(_levels(state), *seen)
+    bins = bins_of(judgement.surprise)
+    bins[state["seen"] < UNCLIPPED] = 0
+    middle = middle_of_three(bins, state["bin_1"], state["bin_2"])
+    found = pools.level(state["cohort"])
+    speaks = (state["seen"] >= min_windows) & (found.enter != SILENT)
+    return ByLevel(
+        judgement=judgement,
+        bins=bins,
+        middle=middle,
+        speaks=speaks,
+        hits=speaks & (middle >= found.enter),
+        hit_two_ago=state["bin_2"] >= found.enter,
+        calms=bins < found.calm,
+    )
+
+
+def stands_alone(state: State, pools: Pools, seen: Seen, found: ByLevel, end: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The hits, without those of young pools that are not far from what the like rows of this block have in common."""
+    hits = found.hits.copy()
+    rows = np.flatnonzero(hits & (state["alarm"] == 0))
+    if not rows.size:
+        return hits
+    distance = distances(state["level"], seen.near, found.judgement.scale)
+    for cohort in np.unique(state["cohort"][rows]):
+        of_cohort = state["cohort"] == cohort
+        mine = np.flatnonzero(of_cohort & hits)
+        if pools.young(int(cohort), int(end[mine[0]])):
+            apart = np.abs(relative(distance[mine], shift(distance[of_cohort])))
+            enter = pools.level(state["cohort"][mine]).enter
+            hits[mine] &= bins_of(surprise(apart, state["seen"][mine])) >= enter
+    return hits
+
+
+def take(state: State, pools: Pools, seen: Seen, found: ByLevel) -> None:
+    """Learn and pool the rows that are not in alarm, and remember their surprise."""
+    calm = state["alarm"] == 0
+    learned = learn(_levels(state), seen.near, seen.samples, found.judgement)
+    for name, column in learned._asdict().items():
+        np.copyto(state[name], column) if calm.all() else np.copyto(state[name], column, where=calm)
+    _pool(state, pools, found.middle, calm)
+    state["bin_2"][:] = state["bin_1"]
+    state["bin_1"][:] = found.bins
+
+
+def _levels(state: State) -> Levels:
+    return Levels(*(state[name] for name in Levels._fields))
+
+
+def _pool(state: State, pools: Pools, middle: NDArray[np.uint8], calm: NDArray[np.bool_]) -> None:
+    # Ordinary windows are pooled as they come. A run of remarkable ones depends on itself and counts once, by its peak,
+    # when it has calmed down; a run that became an alarm is no part of the normal.
+    remarkable = calm & (middle >= REMARKABLE)
+    quiet = np.minimum(state["quiet"], CALM) + np.uint8(1)
+    state["quiet"][:] = np.where(remarkable, np.uint8(0), np.where(calm, quiet, state["quiet"]))
+    over = np.flatnonzero(calm & (state["peak"] > 0) & (state["quiet"] >= CALM))
+    _add(state, pools, calm & ~remarkable & (state["seen"] > POOLED_AGE), middle)
+    if over.size:
+        pools.add(Detector.LEVEL, state["cohort"][over], state["peak"][over])
+    rises = np.flatnonzero(remarkable)
+    state["peak"][rises] = np.maximum(state["peak"][rises], middle[rises])
+    state["peak"][over] = 0
+    state["peak"][~calm] = 0
+
+
+def _add(state: State, pools: Pools, rows: NDArray[np.bool_], bins: NDArray[np.uint8]) -> None:
+    if rows.all() and rows.size:
+        pools.add(Detector.LEVEL, state["cohort"], bins)
+    elif rows.any():
+        pools.add(Detector.LEVEL, state["cohort"][rows], bins[rows])

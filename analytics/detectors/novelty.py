@@ -1,0 +1,69 @@
+"""How far signals are beyond all that they ever were, in units of the range that they ever had.
+
+In a stationary series a value beyond all before comes with probability 2 / n at the n-th window: records become rare by
+themselves, in every series, without a threshold that anybody had to set (Rényi 1962). How far beyond they go compared
+with the range is free of units. Signals add up, each compressed by a logarithm, so that no single one decides, and so that
+the tails of normal and of power-law noise both fall off about exponentially.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WARM_UP = 30
+"""So many windows make the first range."""
+SMALL = 0.05
+"""Of the range: from here on the compression of what is beyond sets in."""
+_TINY = np.float32(1e-30)
+FARTHEST = 1e6
+"""Ranges beyond are not told apart."""
+
+
+class Ranges(NamedTuple):
+    """The least and the greatest that each signal ever was, float32, shape (signals, rows)."""
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+    def of(self, rows: NDArray[np.int64]) -> Ranges:
+        """Those of some rows."""
+        return Ranges(self.low.take(rows, axis=1), self.high.take(rows, axis=1))
+
+
+def outside(known: Ranges, signals: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The rows of which any signal is outside of its range, ascending."""
+    found = np.zeros(signals.shape[1], np.bool_)
+    for low, high, signal in zip(*known, signals, strict=True):
+        found |= signal < low
+        found |= signal > high
+    return np.flatnonzero(found)
+
+
+def beyond(known: Ranges, signals: NDArray[np.float32], least: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far each signal is outside of its range, in ranges, compressed; 0 within. Shape (signals, rows).
+
+    `least`: no range is taken for smaller than this, shape (rows,): the resolution of the values.
+    """
+    away = np.maximum(np.maximum(signals - known.high, known.low - signals), np.float32(0.0))
+    width = np.maximum(known.high - known.low, np.maximum(least, _TINY))
+    ratio = np.minimum(away, np.float32(FARTHEST) * width) / width
+    compressed: NDArray[np.float32] = np.log1p(ratio / np.float32(SMALL))
+    return compressed
+
+
+def widen(known: Ranges, signals: NDArray[np.float32]) -> Ranges:
+    """The ranges with these signals in them."""
+    return Ranges(np.minimum(known.low, signals), np.maximum(known.high, signals))
+
+
+def total(parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sum over signals, in their order whatever the number of rows; shape (rows,)."""
+    summed: NDArray[np.float32] = parts[0].copy()
+    for part in parts[1:]:
+        summed += part
+    return summed

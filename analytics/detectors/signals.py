@@ -1,0 +1,73 @@
+"""What of a series is watched for things never seen before: its value, its moving means, their differences, its profile.
+
+Moving means follow by exponential weighting, so that a signal costs four bytes however far back it looks; while a series is
+young they are plain averages. `restless` is the recent mean of how surprising values are against the robust level and scale
+(compressed, so that a lasting change of variance differs from one outlier).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MEMORIES = (4.0, 12.0, 40.0, 200.0)
+"""Of the moving means, in windows."""
+NAMES = ("value", "short mean", "trend", "slow trend", "profile", "profile mean", "restless")
+"""Of the signals, in the order of their rows: what a person is told that is new."""
+SIGNALS = len(NAMES)
+
+PROFILE_MEMORY = 12.0
+RESTLESS_MEMORY = 10.0
+COMPRESSION = 8.0
+
+
+class Moving(NamedTuple):
+    """What is remembered of each series, float32, shape (rows,); `means` (memories, rows)."""
+
+    means: NDArray[np.float32]
+    restless: NDArray[np.float32]
+    profile_mean: NDArray[np.float32]
+
+
+class Window(NamedTuple):
+    """One window of each series, shape (rows,), float32: its value, what its profile expects (NaN: nothing), its surprise."""
+
+    values: NDArray[np.float32]
+    expected: NDArray[np.float32]
+    surprise: NDArray[np.float32]
+
+
+def weight(windows: NDArray[np.uint16], memory: float) -> NDArray[np.float32] | np.float32:
+    """How much the newest window counts: as in a plain average, but never less than one in `memory`."""
+    if windows.size and windows.min() >= memory:
+        return np.float32(1.0 / memory)
+    newest: NDArray[np.float32] = np.maximum(np.float32(1.0) / (windows + np.float32(1.0)), np.float32(1.0 / memory))
+    return newest
+
+
+def advance(known: Moving, windows: NDArray[np.uint16], now: Window) -> NDArray[np.float32]:
+    """One window on: `known` is changed in place; returns the signals, shape (SIGNALS, rows).
+
+    `windows`: how many there were before, shape (rows,). Values are distances from the series' first, so that large numbers
+    lose nothing.
+    """
+    for mean, memory in zip(known.means, MEMORIES, strict=True):
+        _follow(mean, now.values, weight(windows, memory))
+    residual = now.values - np.where(np.isnan(now.expected), known.means[3], now.expected)
+    _follow(known.profile_mean, residual, weight(windows, PROFILE_MEMORY))
+    restlessness = np.log(now.surprise * np.float32(1.0 / COMPRESSION) + np.float32(1.0))
+    _follow(known.restless, restlessness, weight(windows, RESTLESS_MEMORY))
+    signals = np.empty((SIGNALS, len(windows)), np.float32)
+    signals[0], signals[1] = now.values, known.means[0]
+    np.subtract(known.means[0], known.means[2], out=signals[2])
+    np.subtract(known.means[1], known.means[3], out=signals[3])
+    signals[4], signals[5], signals[6] = residual, known.profile_mean, known.restless
+    return signals
+
+
+def _follow(mean: NDArray[np.float32], now: NDArray[np.float32], newest: NDArray[np.float32] | np.float32) -> None:
+    mean += newest * (now - mean)

@@ -1,0 +1,1 @@
+"""How fast, how sparingly and how surely alerts are told."""

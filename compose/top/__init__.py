@@ -1,0 +1,1 @@
+"""The fleet in a terminal: what `tidegate top` and `tidegate status` show, from the API alone."""

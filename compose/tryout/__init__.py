@@ -1,0 +1,1 @@
+"""Detection tried on somebody's own files."""

@@ -1,0 +1,1 @@
+"""Grafana's dashboards and data sources, as code; written to files or pushed by `tidegate grafana`."""

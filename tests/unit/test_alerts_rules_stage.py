@@ -1,0 +1,79 @@
+"""Alerts of rules of one's own: their labels and words, and how they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingest.contract.events import AlertState, AnomalyStatus, ConditionStatus
+from tests.alert_world import FIRING, RESOLVED, T0, Gateway, anomaly, verdict
+from tests.ruled import HOT, Ruled, condition
+
+if TYPE_CHECKING:
+    pass
+
+
+def test_a_rule_about_series_alerts_with_its_labels_and_words() -> None:
+    watched = Ruled(
+        HOT + 'severity = "critical"\nlabels.team = "pumps"\nrunbook = "https://example.org/hot"\n'
+        'annotations.summary = "{device}: {value:.1f} > {bound} ({firmware}, {team})"\nannotations.more = "{label_gone}"\n'
+    )
+    (fired,) = watched.feed(condition(ConditionStatus.HOLDS, 1))
+    assert (fired.name, fired.state, fired.severity) == ("Hot", FIRING, "critical")
+    assert fired.labels == {
+        "site": "north",
+        "device": "north-01",
+        "metric": "temperature",
+        "label_core": "0",
+        "team": "pumps",
+    }
+    assert fired.annotations["summary"] == "north-01: 3.2 > 2 (2.3.0, pumps)"
+    assert fired.annotations["runbook"] == "https://example.org/hot"
+    assert fired.annotations["more"] == "{label_gone} ({label_gone} is not known)"
+    assert not watched.feed(condition(ConditionStatus.HOLDS, 2), condition(ConditionStatus.OVER, 2))
+    (stale,) = [*watched.feed(condition(ConditionStatus.UNKNOWN, 3)), *watched.wait(0.4)]
+    assert stale.state is AlertState.STALE
+    (resolved,) = watched.feed(condition(ConditionStatus.OVER, 4))
+    assert (resolved.state, resolved.fingerprint, resolved.told) == (RESOLVED, fired.fingerprint, True)
+
+
+def test_a_rule_that_is_removed_or_not_about_it_any_more_ends_its_alerts() -> None:
+    watched = Ruled(HOT)
+    watched.feed(*(condition(ConditionStatus.HOLDS, 1, device=f"north-0{n}") for n in (1, 2)))
+    (gone,) = watched.feed(condition(ConditionStatus.WITHDRAWN, 2))
+    assert (gone.state, gone.reason) == (RESOLVED, "withdrawn")
+    watched.written = []
+    watched.restart()
+    (gone,) = watched.feed(condition(ConditionStatus.HOLDS, 3, device="north-03"))
+    assert (gone.labels["device"], gone.state, gone.told) == ("north-02", RESOLVED, True)
+
+
+def test_rules_about_what_is_always_looked_at_have_their_own_scope() -> None:
+    text = (
+        '[[rules]]\nname = "Sure"\nkind = "anomaly"\nleast_score = 0.95\nwhere.hardware = "rev-b"\nseverity = "critical"\n'
+        '[[rules]]\nname = "Elsewhere"\nkind = "anomaly"\nwhere.site = "south"\n'
+        '[[rules]]\nname = "Core"\nkind = "anomaly"\nmetric = "mem*"\ndetector = "robust_*"\nwhere.labels.core-id = "0"\n'
+        '[[rules]]\nname = "Quiet"\nkind = "silence"\nfor = "2s"\nwhere.device = "north-0[12]"\n'
+        '[[rules]]\nname = "Bad"\nkind = "gate"\nrollout = "fw-*"\n'
+    )
+    watched = Ruled(text)
+    gateway = Gateway(watched.fleet)
+    watched.feed(anomaly("north-01", T0), gateway.silent("north-02", T0), gateway.silent("north-03", T0), verdict())
+    watched.wait(2)
+    assert {(c.name, c.state, c.severity) for c in watched.said if c.starts_at} == {
+        ("Sure", FIRING, "critical"),
+        ("Core", FIRING, "warning"),
+        ("Quiet", FIRING, "warning"),
+        ("Bad", FIRING, "warning"),
+    }
+    ended = watched.feed(anomaly("north-01", T0 + 1, AnomalyStatus.LEFT), gateway.returned("north-02", T0 + 1))
+    assert {(c.name, c.state) for c in ended} == {("Sure", RESOLVED), ("Core", RESOLVED), ("Quiet", RESOLVED)}
+
+
+def test_what_a_heartbeat_says_of_the_pipeline_holds_until_it_leaves() -> None:
+    watched = Ruled(
+        '[[rules]]\nname = "Backlog"\nkind = "pipeline"\nmeasure = "backlog_bytes"\nabove = 100.0\nleave = 50.0\n'
+    )
+    said = []
+    for size in (100, 101, 60, 50, 49, 99):
+        said += [(size, c.state) for c in watched.feed(watched.fleet.beat("north", watched.now, backlog_bytes=size))]
+    assert said == [(101, FIRING), (49, RESOLVED)]
