@@ -70,6 +70,25 @@ def started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
     return process
 
 
+class SaysReady:
+    """The service of a process that is tested: `ready` is said once signals are heeded, so that a test may stop it at once."""
+
+    name = "says-ready"
+
+    def __init__(self) -> None:
+        self._drained = asyncio.Event()
+
+    async def run(self) -> None:
+        """Say it, and be there until the others drain."""
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await self._drained.wait()
+
+    def drain(self) -> None:
+        """There is nothing to finish."""
+        self._drained.set()
+
+
 def kill(process: subprocess.Popen[bytes]) -> None:
     """As a power cut would."""
     process.kill()
@@ -80,10 +99,7 @@ def main() -> None:
     _, part, folder = sys.argv
 
     def build(gateways: Gateways, within: Surroundings) -> Sequence[Service]:
-        services = PARTS[part](gateways, within)
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        return services
+        return [*PARTS[part](gateways, within), SaysReady()]
 
     asyncio.run(run_central(Path(folder), part, build))
 

@@ -22,7 +22,7 @@ from ingest.runtime.log.kafka import KafkaConfig, KafkaLog
 from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.service import run_process
 from ingest.runtime.telemetry import Telemetry
-from tests.central_process import DETECT_CONFIG, started
+from tests.central_process import DETECT_CONFIG, SaysReady, started
 from tests.own_topics import OwnTopics
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ async def run(member: Member) -> None:
     log = member.log()
     config = msgspec.structs.replace(DETECT_CONFIG, member=member.name)
     service = build_detect(config, Gateways(member.gateways), member.within(log))
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    await run_process([service])
+    await run_process([service, SaysReady()])
     await log.close()
 
 
