@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
+from analytics.columns import COLUMNS, NONE, Columns
 from analytics.dense_ids import DenseIds
-from analytics.detectors.profile import SLOTS, UNKNOWN
-from analytics.detectors.signals import MEMORIES, SIGNALS
 from analytics.pair_index import MISSING, PairIndex, pair_keys, split_keys
 
 if TYPE_CHECKING:
@@ -19,89 +18,11 @@ if TYPE_CHECKING:
 
     from ingest.contract.batch import DeviceRow, RollupBatch
 
-NONE = np.uint32(0xFFFFFFFF)
-"""The device of a slot that is free."""
-UNASSIGNED = -1
-"""The cohort of a series that has not been put into one yet."""
-
-
-class Column(NamedTuple):
-    """What is remembered of a series: `parts` numbers of `dtype`, arrays of shape (series,), or (parts, series) if many."""
-
-    dtype: str
-    fresh: float = 0
-    parts: int = 1
-
-
-COLUMNS: dict[str, Column] = {
-    "device": Column("<u4", 0xFFFFFFFF),
-    "metric": Column("<u4"),
-    "cohort": Column("<i2", UNASSIGNED),
-    "width": Column("<u4"),
-    "kind": Column("u1"),
-    "last_end": Column("<i8"),
-    "previous": Column("<f8", np.nan),
-    "resolution": Column("<f4", 1),
-    "alarm": Column("u1"),
-    "calm": Column("u1"),
-    # robust level and scale
-    "origin": Column("<f4"),
-    "level": Column("<f4"),
-    "scale": Column("<f4"),
-    "samples": Column("<f4"),
-    "seen": Column("u1"),
-    "rises": Column("u1"),
-    "falls": Column("u1"),
-    "bin_1": Column("u1"),
-    "bin_2": Column("u1"),
-    "peak": Column("u1"),
-    "quiet": Column("u1"),
-    # novelty
-    "windows": Column("<u2"),
-    "means": Column("<f4", 0, len(MEMORIES)),
-    "restless": Column("<f4"),
-    "profile_mean": Column("<f4"),
-    "low": Column("<f4", np.inf, SIGNALS),
-    "high": Column("<f4", -np.inf, SIGNALS),
-    "newest": Column("<f4"),
-    "records": Column("<u2"),
-    "excess": Column("<f4"),
-    # stuck values
-    "repeats": Column("<u2"),
-    "longest_run": Column("<u2"),
-    "changes": Column("u1"),
-    # silence beside a device that talks
-    "absent": Column("u1"),
-    "longest_gap": Column("<u2"),
-    # means of many windows
-    "slow_seen": Column("<u2"),
-    "slow_level": Column("<f4"),
-    "slow_scale": Column("<f4"),
-    "lean": Column("<f4"),
-    "unrest": Column("<f4"),
-    "usual_unrest": Column("<f4"),
-    "unrest_spread": Column("<f4"),
-    "drift_peak": Column("u1"),
-    "unrest_peak": Column("u1"),
-    # profile of the week
-    "expected": Column("<f4", np.nan),
-    "hour_sum": Column("<f4"),
-    "hour_windows": Column("<u2"),
-    "profile": Column("u1", UNKNOWN, SLOTS),
-    "profile_low": Column("<f4"),
-    "profile_width": Column("<f4"),
-}
-"""Times in ms; numbers of the value's unit are distances from `origin`, its first value. `bin_*` and `peak` are
-histogram bins of surprise: of the last two windows, and the highest of a run of remarkable ones. `seen`: windows that the level rests on, `windows`: those that novelty has seen; `newest`: the fading peak of novelty.
-"""
-
 FORGET_SHARE = 16
 """When the table is full, one in so many series is forgotten at a time: the longest silent."""
 
 LARGE = 1_000_000
 """Slots of a table that no longer doubles when it is full, but takes room for all: memory comes as it is written to."""
-
-State = dict[str, "NDArray[Any]"]
 
 
 class DeviceKey(NamedTuple):
@@ -136,7 +57,7 @@ class SeriesTable:
 
     def __init__(self, max_series: int, forget_after_ms: int) -> None:
         self._max, self._forget_after_ms = max_series, forget_after_ms
-        self.columns = fresh_columns(min(max_series, 1024))
+        self.columns = Columns(min(max_series, 1024))
         self.devices: DenseIds[DeviceKey] = DenseIds()
         self.metrics: DenseIds[MetricKey] = DenseIds()
         self._tables: dict[tuple[str, ...], tuple[list[DeviceRow], NDArray[np.int64]]] = {}
@@ -181,7 +102,7 @@ class SeriesTable:
         """Continue from a dump."""
         content = msgspec.msgpack.decode(dumped, type=_Dump)
         self._high = content.high
-        self.columns = fresh_columns(max(self._high, min(self._max, 1024)))
+        self.columns = Columns(max(self._high, min(self._max, 1024)))
         for name, column in self.columns.items():
             stored = np.frombuffer(content.columns[name], column.dtype)
             column[..., : self._high] = stored.reshape(*column.shape[:-1], self._high)
@@ -232,13 +153,8 @@ class SeriesTable:
         return np.concatenate([reused, np.arange(first, self._high)])
 
     def _grow(self) -> None:
-        # Column by column, so that only one is there twice. What is beyond the series that are there is never read.
         slots = len(self.columns["device"])
-        size = self._max if slots >= LARGE else min(self._max, max(self._high, 2 * slots))
-        for name, column in COLUMNS.items():
-            grown = np.empty(_shape(column, size), column.dtype)
-            grown[..., :slots] = self.columns[name]
-            self.columns[name] = grown
+        self.columns.grow(self._max if slots >= LARGE else min(self._max, max(self._high, 2 * slots)))
 
     def _forget(self, wanted: int, newest: int, in_use: NDArray[np.int32]) -> None:
         last_end, alarm = self.columns["last_end"][: self._high], self.columns["alarm"][: self._high]
@@ -275,12 +191,3 @@ class _Dump(msgspec.Struct, array_like=True):
     columns: dict[str, bytes]
     devices: list[DeviceKey | None]
     metrics: list[MetricKey | None]
-
-
-def fresh_columns(series: int) -> State:
-    """The columns of so many series of which nothing is known."""
-    return {name: np.full(_shape(column, series), column.fresh, column.dtype) for name, column in COLUMNS.items()}
-
-
-def _shape(column: Column, series: int) -> tuple[int, ...]:
-    return (series,) if column.parts == 1 else (column.parts, series)

@@ -16,8 +16,8 @@ from analytics.detectors.level import UNCLIPPED, Judgement, Levels, distances, j
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analytics.columns import State
     from analytics.detect.pools import Pools
-    from analytics.series import State
 
 POOLED_AGE = UNCLIPPED + 3
 """A series' windows are pooled from the time on when its last three were all judged by a scale."""
@@ -42,16 +42,20 @@ class ByLevel(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was seen in a window, float32, shape (rows,): distance from the origin, samples, and the least scale."""
+    """What was seen in a window, float32, shape (rows,): distance from the origin, samples, and the least scale.
+
+    `idle`: the rows, by number, in which there is nothing to look at; what is judged of them is not pooled.
+    """
 
     near: NDArray[np.float32]
     samples: NDArray[np.float32]
     least: NDArray[np.float32]
+    idle: NDArray[np.int64]
 
 
 def look(state: State, pools: Pools, seen: Seen, min_windows: int) -> ByLevel:
     """Judge each row by what its series was."""
-    judgement = judge(_levels(state), *seen)
+    judgement = judge(_levels(state), seen.near, seen.samples, seen.least)
     bins = bins_of(judgement.surprise)
     bins[state["seen"] < UNCLIPPED] = 0
     middle = middle_of_three(bins, state["bin_1"], state["bin_2"])
@@ -86,12 +90,12 @@ def stands_alone(state: State, pools: Pools, seen: Seen, found: ByLevel, end: ND
 
 
 def take(state: State, pools: Pools, seen: Seen, found: ByLevel) -> None:
-    """Learn and pool the rows that are not in alarm, and remember their surprise."""
+    """Learn and pool the rows that are neither in alarm nor idle, and remember their surprise."""
     calm = state["alarm"] == 0
     learned = learn(_levels(state), seen.near, seen.samples, found.judgement)
     for name, column in learned._asdict().items():
         np.copyto(state[name], column) if calm.all() else np.copyto(state[name], column, where=calm)
-    _pool(state, pools, found.middle, calm)
+    _pool(state, pools, found.middle, calm, seen.idle)
     state["bin_2"][:] = state["bin_1"]
     state["bin_1"][:] = found.bins
 
@@ -100,24 +104,21 @@ def _levels(state: State) -> Levels:
     return Levels(*(state[name] for name in Levels._fields))
 
 
-def _pool(state: State, pools: Pools, middle: NDArray[np.uint8], calm: NDArray[np.bool_]) -> None:
+def _pool(
+    state: State, pools: Pools, middle: NDArray[np.uint8], calm: NDArray[np.bool_], idle: NDArray[np.int64]
+) -> None:
     # Ordinary windows are pooled as they come. A run of remarkable ones depends on itself and counts once, by its peak,
     # when it has calmed down; a run that became an alarm is no part of the normal.
     remarkable = calm & (middle >= REMARKABLE)
     quiet = np.minimum(state["quiet"], CALM) + np.uint8(1)
     state["quiet"][:] = np.where(remarkable, np.uint8(0), np.where(calm, quiet, state["quiet"]))
     over = np.flatnonzero(calm & (state["peak"] > 0) & (state["quiet"] >= CALM))
-    _add(state, pools, calm & ~remarkable & (state["seen"] > POOLED_AGE), middle)
+    ordinary = calm & ~remarkable & (state["seen"] > POOLED_AGE)
+    ordinary[idle] = False
+    pools.add_those(Detector.LEVEL, state["cohort"], middle, ordinary)
     if over.size:
         pools.add(Detector.LEVEL, state["cohort"][over], state["peak"][over])
     rises = np.flatnonzero(remarkable)
     state["peak"][rises] = np.maximum(state["peak"][rises], middle[rises])
     state["peak"][over] = 0
     state["peak"][~calm] = 0
-
-
-def _add(state: State, pools: Pools, rows: NDArray[np.bool_], bins: NDArray[np.uint8]) -> None:
-    if rows.all() and rows.size:
-        pools.add(Detector.LEVEL, state["cohort"], bins)
-    elif rows.any():
-        pools.add(Detector.LEVEL, state["cohort"][rows], bins[rows])

@@ -18,10 +18,10 @@ from analytics.detectors.signals import Moving, Window, advance
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analytics.columns import State
     from analytics.detect.alarms import Alarms
     from analytics.detect.block import Block
     from analytics.detect.pools import Pools
-    from analytics.series import State
 
 WINDOWS_MOST = 65_000
 _FROM = TERMS[Detector.NOVELTY].windows
@@ -97,12 +97,12 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
     )
 
 
-def take(state: State, pools: Pools, found: ByNovelty) -> None:
+def take(state: State, pools: Pools, found: ByNovelty, idle: NDArray[np.int64]) -> None:
     """Learn what was new, pool how rare that was, and remember. What is new in an alarm is seen, but not learned from."""
     rows = found.rows
     low, high = widen(Ranges(state["low"], state["high"]).of(rows), found.signals.take(rows, axis=1))
     state["low"][:, rows], state["high"][:, rows] = low, high
-    _pool(state, pools, found)
+    _pool(state, pools, found, idle)
     learned = rows[found.begun & (state["alarm"][rows] == 0)]
     fade(state["newest"])
     state["newest"][rows] = np.maximum(state["newest"][rows], found.score)
@@ -112,15 +112,13 @@ def take(state: State, pools: Pools, found: ByNovelty) -> None:
     state["windows"] += np.uint16(1)
 
 
-def _pool(state: State, pools: Pools, found: ByNovelty) -> None:
+def _pool(state: State, pools: Pools, found: ByNovelty, idle: NDArray[np.int64]) -> None:
     bins = np.zeros(len(state["windows"]), np.uint8)
     begun = found.rows[found.begun]
     bins[begun] = bins_of(found.rarity[found.begun])
     counts = (state["windows"] >= _FROM) & (state["alarm"] == 0)
-    if counts.all() and counts.size:
-        pools.add(Detector.NOVELTY, state["cohort"], bins)
-    elif counts.any():
-        pools.add(Detector.NOVELTY, state["cohort"][counts], bins[counts])
+    counts[idle] = False
+    pools.add_those(Detector.NOVELTY, state["cohort"], bins, counts)
 
 
 def _learn_hours(block: Block, rows: NDArray[np.int64], hours: NDArray[np.int64]) -> None:

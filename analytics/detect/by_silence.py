@@ -14,19 +14,19 @@ import msgspec
 import numpy as np
 
 from analytics.calibrate import bins_of
+from analytics.columns import NONE
 from analytics.detect.alarms import Alarm
 from analytics.detect.merge import Detector
 from analytics.detect.pools import SILENT
 from analytics.detect.round import REBASELINE_WINDOWS, Change
 from analytics.detectors.silence import FEWEST, WINDOWS, missed, surprise, unusual
 from analytics.pair_index import MISSING
-from analytics.series import NONE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analytics.columns import State
     from analytics.detect.round import Memory
-    from analytics.series import State
     from ingest.contract.batch import RollupBatch
 
     Ints = NDArray[np.int64]

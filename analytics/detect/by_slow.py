@@ -16,10 +16,10 @@ from analytics.detectors import drift, unrest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analytics.columns import State
     from analytics.detect.by_level import ByLevel, Seen
     from analytics.detect.pools import Pools
     from analytics.detect.round import Rows
-    from analytics.series import State
 
 BACK = np.float32(0.5)
 """A window is back at the slow level when it is not farther from it on the side of the drift, in scales."""
@@ -62,8 +62,11 @@ def look(state: State, pools: Pools, rows: Rows, seen: Seen, level: ByLevel) -> 
     out = away[drifting.rows] * np.sign(slow.lean[drifting.rows]) > BACK
     drifting, unquiet = drifting._replace(holds=drifting.holds & out), _judge(state, pools, Detector.UNREST, unrests)
     # Means hardly differ from one window to the next: one in `STRIDE` is pooled, of other series in each window.
-    some = np.arange(int(rows.end[0] // rows.width[0]) % STRIDE, len(known), STRIDE)
-    some = some[(known[some] >= TERMS[Detector.DRIFT].windows) & (state["alarm"][some] == 0)]
+    first = int(rows.end[0] // rows.width[0]) % STRIDE
+    some = np.arange(first, len(known), STRIDE)
+    counts = (known[some] >= TERMS[Detector.DRIFT].windows) & (state["alarm"][some] == 0)
+    counts[seen.idle[seen.idle % STRIDE == first] // STRIDE] = False
+    some = some[counts]
     for found, surprises in ((drifting, drifts), (unquiet, unrests)):
         _pool(state, pools, found, some, surprises)
     learned = np.minimum(known, np.uint16(drift.SEEN_MOST - 1)) + np.uint16(1)

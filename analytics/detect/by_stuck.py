@@ -14,9 +14,9 @@ from analytics.detectors.stuck import KNOWN, Runs, advance, lasting, repeated, s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analytics.columns import State
     from analytics.detect.pools import Pools
     from analytics.detect.round import Rows
-    from analytics.series import State
 
 
 class ByStuck(NamedTuple):

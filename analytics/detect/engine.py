@@ -10,15 +10,17 @@ import msgspec
 import numpy as np
 
 from analytics.calibrate import own_probability, rate_of
+from analytics.columns import UNASSIGNED
 from analytics.detect import rarities
 from analytics.detect.alarms import Alarms
+from analytics.detect.block import neighbours
 from analytics.detect.by_silence import Silences
 from analytics.detect.merge import Detector
 from analytics.detect.pools import CohortKey, Pools
 from analytics.detect.round import LARGEST, Change, Memory, Outcome, Rows, Rules, step
 from analytics.detectors.kinds import BY_NAME, GAUGE, is_rated
 from analytics.pair_index import MISSING
-from analytics.series import UNASSIGNED, SeriesTable
+from analytics.series import SeriesTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,12 +92,12 @@ class Engine:
         silences = self._silences.returned(memory, batch, series, devices)
         decisions = [self._silence(batch, devices, silent) for silent in silences]
         for index in self._rounds(batch, series):
-            rows = _rows(batch, series, index)
+            rows, of_row = _rows(batch, series, index)
             outcome = step(memory, rows)
             judged = int((outcome.by_level | outcome.by_novelty).sum())
             self.counts["judged"] += judged
             self.counts["silent"] += len(index) - judged
-            decisions += [self._decision(batch, index[row], rows, outcome, row) for row in _changed(outcome)]
+            decisions += [self._decision(batch, of_row[row], rows, outcome, row) for row in _changed(outcome)]
         silences = self._silences.step(memory, batch, devices, self.table.high)
         return decisions + [self._silence(batch, devices, silent) for silent in silences]
 
@@ -150,6 +152,8 @@ class Engine:
             fresh = end[index] > self.table.columns["last_end"][series[index]]
             self.counts["late"] += int((~fresh).sum())
             taken = index[fresh]
+            if (np.diff(series[taken]) < 0).any():
+                taken = taken[np.argsort(series[taken], kind="stable")]
             yield from (taken[at : at + ROWS_AT_ONCE] for at in range(0, len(taken), ROWS_AT_ONCE))
 
     def _decision(self, batch: RollupBatch, row: int, rows: Rows, outcome: Outcome, at: int) -> Decision:
@@ -204,16 +208,24 @@ class Engine:
 _Dump = tuple[bytes, bytes, bytes, bytes, dict[int, str]]
 
 
-def _rows(batch: RollupBatch, series: NDArray[np.int32], index: NDArray[np.int64]) -> Rows:
-    width, samples = batch.column("width")[index].astype(np.int64), batch.column("count")[index].astype(np.float32)
-    return Rows(
-        series=series[index],
-        end=batch.column("start")[index] + width,
+def _rows(batch: RollupBatch, series: NDArray[np.int32], index: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
+    """The windows of `index`, of ascending series, and the row of the batch that each is; any where a series is absent."""
+    found = neighbours(series[index])
+    of_row = np.full(len(found.series), index[0])
+    of_row[found.places] = index
+    width, samples = batch.column("width")[of_row].astype(np.int64), batch.column("count")[of_row].astype(np.float32)
+    mean, last = batch.column("sum")[of_row] / samples, batch.column("last")[of_row]
+    mean[found.absent], last[found.absent] = 0.0, 0.0
+    rows = Rows(
+        series=found.series,
+        end=batch.column("start")[of_row] + width,
         width=width,
         samples=samples,
-        mean=np.clip(batch.column("sum")[index] / samples, -LARGEST, LARGEST),
-        last=np.clip(batch.column("last")[index], -LARGEST, LARGEST),
+        mean=np.clip(mean, -LARGEST, LARGEST),
+        last=np.clip(last, -LARGEST, LARGEST),
+        absent=found.absent,
     )
+    return rows, of_row
 
 
 def _one_each(

@@ -125,12 +125,32 @@ class Pools:
         found.enter[found.pooled & (windows < TERMS[Detector.NOVELTY].windows)] = SILENT
         return found
 
-    def add(self, detector: Detector, cohorts: NDArray[np.int16], bins: NDArray[np.uint8]) -> None:
-        """Pool one window of each row, then refit the tails that have grown enough."""
+    def add_those(
+        self, detector: Detector, cohorts: NDArray[np.int16], bins: NDArray[np.uint8], counts: NDArray[np.bool_]
+    ) -> None:
+        """Pool one window of each row that `counts`, shape (rows,)."""
+        others = np.flatnonzero(~counts)
+        if len(others) <= len(counts) // 4:
+            self.add(detector, cohorts, bins, others)
+        elif len(others) < len(counts):
+            self.add(detector, cohorts[counts], bins[counts])
+
+    def add(
+        self,
+        detector: Detector,
+        cohorts: NDArray[np.int16],
+        bins: NDArray[np.uint8],
+        others: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Pool one window of each row but for the few `others`, by number; then refit the tails that have grown enough."""
         pools = self._pool.take(cohorts)
+        if others is not None:
+            pools[others] = pools[0]
         first, last = int(pools.min()), int(pools.max())
         counted = np.bincount((pools - first) * BINS + bins, minlength=(last - first + 1) * BINS)
         counted = counted.reshape(-1, BINS)
+        if others is not None:
+            counted[int(pools[0]) - first] -= np.bincount(bins[others], minlength=BINS)
         self._counts[first : last + 1, detector] += counted
         self._points[first : last + 1, detector] += counted.sum(axis=1)
         if detector is Detector.LEVEL:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from analytics.columns import Columns
 from analytics.detect.alarms import Alarms
 from analytics.detect.config import DetectConfig
 from analytics.detect.pools import CohortKey, Pools
 from analytics.detect.rarities import merged
 from analytics.detect.round import LARGEST, Change, Memory, Outcome, Rows, Rules, step
 from analytics.detect.score import score
-from analytics.series import fresh_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ class Watch:
     """So many series, each of a cohort (an empty metric: of none, so that its own past decides)."""
 
     def __init__(self, cohorts: Sequence[CohortKey], config: DetectConfig) -> None:
-        self.table, self.alarms = fresh_columns(len(cohorts)), Alarms()
+        self.table, self.alarms = Columns(len(cohorts)), Alarms()
         self.pools = Pools(config.false_alerts_per_1k_series_day, config.pooled_windows, config.own_windows)
         self._rules = Rules.of(config)
         self._width = np.array([cohort.width for cohort in cohorts], np.int64)
@@ -63,7 +63,8 @@ class Watch:
 
     def asked(self, series: NDArray[np.int64]) -> NDArray[np.float64]:
         """The rarity that it takes to alarm, shape (rows,)."""
-        return -np.log(self.pools.asked[self.table["cohort"][series]])
+        asked: NDArray[np.float64] = -np.log(self.pools.asked[self.table["cohort"][series]])
+        return asked
 
 
 class Detection(NamedTuple):

@@ -6,7 +6,7 @@ This is the one engine: the live service, `tidegate detect` and the benches all 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,14 +20,12 @@ from analytics.detectors.resolution import decimal_resolution, least_rate_scale,
 from analytics.detectors.signals import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
+    from analytics.columns import Columns, State
     from analytics.detect.alarms import Alarms
     from analytics.detect.config import DetectConfig
     from analytics.detect.pools import Pools
-    from analytics.series import State
 
 REBASELINE_WINDOWS = 60
 """No alarm is taken for the new normal before it has lasted so many windows."""
@@ -37,8 +35,14 @@ FARTHEST = 1e15
 """Nor distances from a series' first value: their squares must fit a float32."""
 
 
+NO_ROWS: NDArray[np.int64] = np.empty(0, np.int64)
+
+
 class Rows(NamedTuple):
-    """One window of each of distinct series, columns of shape (rows,); times in ms."""
+    """One window of each of distinct series, columns of shape (rows,); times in ms.
+
+    `absent`: the rows, by number, that only stand where a series has no window; their values are 0.
+    """
 
     series: NDArray[np.int32]
     end: NDArray[np.int64]
@@ -46,10 +50,7 @@ class Rows(NamedTuple):
     samples: NDArray[np.float32]
     mean: NDArray[np.float64]
     last: NDArray[np.float64]
-
-    def of(self, rows: NDArray[np.int64]) -> Rows:
-        """Some of them."""
-        return Rows._make(column[rows] for column in self)
+    absent: NDArray[np.int64] = NO_ROWS
 
 
 class Rules(NamedTuple):
@@ -74,7 +75,7 @@ class Rules(NamedTuple):
 class Memory(NamedTuple):
     """All that is remembered of a partition's series, and the rules: what `step` reads and changes."""
 
-    table: State
+    table: Columns
     alarms: Alarms
     pools: Pools
     rules: Rules
@@ -119,45 +120,52 @@ class Outcome(NamedTuple):
         """That of some rows."""
         return Outcome._make(column[rows] for column in self)
 
-    def put(self, rows: NDArray[np.int64], found: Outcome) -> None:
-        """Write that of some rows."""
-        columns: Iterable[NDArray[Any]] = self
-        for column, some in zip(columns, found, strict=True):
-            column[rows] = some
+    def forget(self, rows: NDArray[np.int64]) -> None:
+        """Nothing was looked at in these rows."""
+        for name, column in self._asdict().items():
+            if name not in ("change", "since"):
+                column[rows] = 0
 
 
 class _Window(NamedTuple):
-    """Rows with what is looked at of them: values in the metric's unit (per second), ms since the window before."""
+    """Rows with what is looked at of them: values in the metric's unit (per second), ms since the window before.
+
+    `idle`: the rows, by number, that have nothing to look at.
+    """
 
     rows: Rows
     values: NDArray[np.float64]
     elapsed: NDArray[np.int64]
-
-    def of(self, rows: NDArray[np.int64]) -> _Window:
-        return _Window(self.rows.of(rows), self.values[rows], self.elapsed[rows])
+    idle: NDArray[np.int64]
 
 
 def step(memory: Memory, rows: Rows) -> Outcome:
     """Take one window of each series into `memory`, and say what changed."""
     block = Block(memory.table, rows.series)
     state, outcome = block.state, _nothing(len(rows.series))
+    saved = state.put_aside(rows.absent)
+    state["last_end"][rows.absent] = rows.end[rows.absent] - rows.width[rows.absent]
     _begin_anew(block, memory, rows, outcome)
     by_novelty.turn_hour(block, rows.end)
     elapsed = np.maximum(rows.end - state["last_end"], 1)
     seen = observe(state["kind"], rows.mean, rows.last, state["previous"], elapsed)
     _count_rises(state, rows, seen.fell, memory.rules)
     state["last_end"][:] = rows.end
-    window = _Window(rows, seen.values, elapsed)
-    if seen.usable.all():
-        outcome = _look(block, memory, window, outcome)
-    elif seen.usable.any():
-        usable = np.flatnonzero(seen.usable)
-        part = block.part(usable)
-        found = _look(part, memory, window.of(usable), outcome.of(usable))
-        part.give_back()
-        outcome.put(usable, found)
+    idle = rows.absent if seen.usable.all() else np.union1d(rows.absent, np.flatnonzero(~seen.usable))
+    if len(idle) < len(rows.series):
+        outcome = _look_beside(block, memory, _Window(rows, seen.values, elapsed, idle), outcome)
     _remember(block, rows, memory.rules)
+    state.restore(rows.absent, saved)
     block.give_back()
+    return outcome
+
+
+def _look_beside(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Outcome:
+    # What is idle is looked at as well, so that no row has to be moved, but as something that is at rest.
+    saved = block.state.put_aside(window.idle)
+    outcome = _look(block, memory, window, outcome)
+    block.state.restore(window.idle, saved)
+    outcome.forget(window.idle)
     return outcome
 
 
@@ -170,7 +178,7 @@ def _begin_anew(block: Block, memory: Memory, rows: Rows, outcome: Outcome) -> N
     state, alarms, rules = block.state, memory.alarms, memory.rules
     # Silent for long: what was normal then need not be so now. An alarm is not ended by silence.
     silent = rows.end - rows.width - state["last_end"] > rules.relearn_after_ms
-    stale = np.flatnonzero(silent & (state["last_end"] > 0) & (state["alarm"] == 0)) if silent.any() else _NONE
+    stale = np.flatnonzero(silent & (state["last_end"] > 0) & (state["alarm"] == 0)) if silent.any() else NO_ROWS
     _relearn(state, stale)
     on = np.flatnonzero(state["alarm"])
     if on.size:
@@ -192,9 +200,6 @@ def _begin_anew(block: Block, memory: Memory, rows: Rows, outcome: Outcome) -> N
         state["kind"][fell] = GAUGE
 
 
-_NONE = np.empty(0, np.int64)
-
-
 def _relearn(state: State, rows: NDArray[np.int64]) -> None:
     for name in ("seen", "rises", "falls", "bin_1", "bin_2", "peak", "quiet", "calm", "alarm", "lean", "slow_seen"):
         state[name][rows] = 0
@@ -203,7 +208,7 @@ def _relearn(state: State, rows: NDArray[np.int64]) -> None:
 def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Outcome:
     state, pools = block.state, memory.pools
     near = _near(state, window.values)
-    seen = by_level.Seen(near, window.rows.samples, _least(state, window.rows, window.elapsed))
+    seen = by_level.Seen(near, window.rows.samples, _least(state, window.rows, window.elapsed), window.idle)
     level = by_level.look(state, pools, seen, memory.rules.min_windows)
     now = Window(near, state["expected"], level.judgement.surprise)
     novel = by_novelty.look(block, memory.alarms, pools, now, seen.least)
@@ -220,7 +225,7 @@ def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Ou
     looks.tell(outcome)
     _decide(block, memory, window.rows, outcome, looks)
     by_level.take(state, pools, seen, level)
-    by_novelty.take(state, pools, novel)
+    by_novelty.take(state, pools, novel, window.idle)
     return outcome
 
 

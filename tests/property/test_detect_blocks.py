@@ -2,44 +2,103 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics import series as series_module
-from analytics.detect.block import HOT, RUN, Block
-from analytics.series import SeriesTable, fresh_columns
+from analytics.columns import COLUMNS, HOT, Columns
+from analytics.detect.block import Block, neighbours
+from analytics.detect.config import DetectConfig
+from analytics.detect.pools import CohortKey
+from analytics.detect.recording import MINUTE, Watch
+from analytics.detect.round import Memory, Outcome, Rows, step
+from analytics.detectors.kinds import COUNTER
+from analytics.series import SeriesTable
 from tests.detect_fleet import Fleet
 from tests.examples import examples
 
-RUNS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3 * RUN)), min_size=1, max_size=6)
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analytics.detect.block import Neighbours
+
+CONFIG = DetectConfig(pooled_windows=200)
+
+RUNS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 200)), min_size=1, max_size=6)
 
 
 @settings(max_examples=examples(20), deadline=None)
-@given(runs=RUNS, turned=st.booleans(), seed=st.integers(0, 1000), share=st.floats(0.9, 1.0))
-def test_a_block_holds_its_series_and_gives_them_back(
-    *, runs: list[tuple[int, int]], turned: bool, seed: int, share: float
-) -> None:
+@given(runs=RUNS, turned=st.booleans(), seed=st.integers(0, 1000))
+def test_a_block_holds_its_series_and_gives_them_back(*, runs: list[tuple[int, int]], turned: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    numbers, first = [], 0
-    for gap, length in runs:
-        first += gap + length
-        numbers.append(np.arange(first - length, first))
-    series = np.concatenate(numbers[::-1] if turned else numbers).astype(np.int32)
-    table = fresh_columns(first + 1)
+    series, first = _series(runs, turned=turned)
+    table = Columns(first + 1)
     for name in HOT:
         table[name][...] = rng.integers(0, 100, table[name].shape)
     expected = {name: table[name].copy() for name in HOT}
     block = Block(table, series)
-    part = block.part(np.flatnonzero(rng.random(len(series)) < share))
     for name in HOT:
         assert (block.state[name] == expected[name][..., series]).all()
-        part.state[name][...] += 1
-        expected[name][..., part.series] += 1
-    part.give_back()
+        block.state[name][...] += 1
+        expected[name][..., series] += 1
     block.give_back()
     assert all((table[name] == expected[name]).all() for name in HOT)
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(runs=RUNS, seed=st.integers(0, 1000))
+def test_what_is_put_aside_is_idle_until_it_is_restored(*, runs: list[tuple[int, int]], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    series, first = _series(runs, turned=False)
+    planes = Columns(first + 1).planes
+    for name in HOT:
+        planes[name][...] = rng.integers(0, 100, planes[name].shape)
+    expected = {name: planes[name].copy() for name in HOT}
+    saved = planes.put_aside(series)
+    others = np.setdiff1d(np.arange(first + 1), series)
+    for name in HOT:
+        assert (planes[name][..., series] == COLUMNS[name].idle).all()
+        assert (planes[name][..., others] == expected[name][..., others]).all()
+    planes.restore(series, saved)
+    assert all((planes[name] == expected[name]).all() for name in HOT)
+
+
+@given(runs=RUNS)
+def test_neighbours_are_all_series_from_the_first_to_the_last(runs: list[tuple[int, int]]) -> None:
+    series, _ = _series(runs, turned=False)
+    found = neighbours(series)
+    assert (found.series[found.places] == series).all()
+    assert sorted([*found.places, *found.absent]) == list(range(len(found.series)))
+    assert (np.diff(found.series) == 1).all() or len(found.absent) == 0
+
+
+@settings(max_examples=examples(5), deadline=None)
+@given(seed=st.integers(0, 1000), share=st.floats(0.6, 0.99))
+def test_series_that_are_missing_between_others_change_nothing(seed: int, share: float) -> None:
+    """A batch with gaps decides, pools and leaves behind what the same windows do where no series lies between them."""
+    rng = np.random.default_rng(seed)
+    keys = [CohortKey("acme", name, "rev-a", MINUTE) for name in ("a", "b")]
+    dense, spread = (Watch([keys[at % 2] for at in range(60)], CONFIG) for _ in range(2))
+    for watch in (dense, spread):
+        watch.table["kind"][::5] = COUNTER
+    for number in range(160):
+        here = np.flatnonzero(rng.random(60) < share)
+        values = np.where(here % 3 == 0, np.rint(rng.normal(0, 3, len(here))), rng.normal(5, 1, len(here)))
+        values[rng.random(len(here)) < 0.01] += 40.0
+        values[here % 5 == 0] += rng.integers(0, 5) * number  # counters, of which some are reset
+        found = dense.step(here, np.full(len(here), number * MINUTE), values)
+        padded = neighbours(here.astype(np.int32))
+        told = _step(spread, padded, (number + 1) * MINUTE, values)
+        for one, other in zip(found, told.of(padded.places), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert not told.change[padded.absent].any()
+    for name in HOT:
+        np.testing.assert_array_equal(dense.table[name], spread.table[name])
+    assert dense.pools.dump() == spread.pools.dump()
 
 
 def test_a_large_table_takes_room_for_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,3 +110,27 @@ def test_a_large_table_takes_room_for_all_at_once(monkeypatch: pytest.MonkeyPatc
         assert (table.columns["low"][:, found] == np.inf).all()
         assert table.columns["device"][found].tolist() == list(range(devices))
     assert len(table.columns["windows"]) == 10_000
+
+
+def _series(runs: list[tuple[int, int]], *, turned: bool) -> tuple[NDArray[np.int32], int]:
+    numbers, first = [], 0
+    for gap, length in runs:
+        first += gap + length
+        numbers.append(np.arange(first - length, first))
+    return np.concatenate(numbers[::-1] if turned else numbers).astype(np.int32), first
+
+
+def _step(watch: Watch, padded: Neighbours, end: int, values: NDArray[np.float64]) -> Outcome:
+    count = len(padded.series)
+    column = np.zeros(count)
+    column[padded.places] = values
+    rows = Rows(
+        padded.series,
+        np.full(count, end),
+        np.full(count, MINUTE),
+        np.ones(count, np.float32),
+        column,
+        column,
+        padded.absent,
+    )
+    return step(Memory(watch.table, watch.alarms, watch.pools, watch._rules), rows)

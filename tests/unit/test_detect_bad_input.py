@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from analytics.columns import COLUMNS
 from analytics.detect.config import DetectConfig
 from analytics.detect.engine import Engine
 from analytics.detect.round import Change
-from analytics.series import COLUMNS
 from tests.detect_fleet import Fleet, run
 from tests.rollup_batches import T0
 
