@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Every test: those that need nothing compiled while InfluxDB and Kubernetes' API server are (minutes, on a new machine), then the others.
+# Every test. InfluxDB and Kubernetes' API server are compiled meanwhile (minutes, on a new machine), and the tests that need
+# other servers, which mostly wait, run beside those that need none.
 # usage: tests/run.sh FOLDER_OF_PROGRAMS
 set -euo pipefail
 cd "$(dirname "$0")/.."
 programs=$1
 obtained=$(mktemp)
-trap 'rm -f "$obtained"' EXIT
+beside=$(mktemp)
+trap 'rm -f "$obtained" "$beside"' EXIT
 
 (
   nice -n 5 "$programs/tidegate" stack obtain
@@ -13,14 +15,18 @@ trap 'rm -f "$obtained"' EXIT
 ) >"$obtained" 2>&1 &
 obtaining=$!
 
+"$programs/pytest" -q -n 1 -m "servers and not compiled" >"$beside" 2>&1 &
+waiting=$!
+
 status=0
-"$programs/pytest" -q -n 3 --dist worksteal -m "not servers" || status=1
-"$programs/pytest" -q -n 2 --dist loadfile -m "servers and not compiled" || status=1
+"$programs/pytest" -q -n 2 --dist worksteal -m "not servers" || status=1
+wait "$waiting" || status=1
+cat "$beside"
 
 if ! wait "$obtaining"; then
   cat "$obtained" >&2
   echo "The servers that the other tests need could not be obtained: see above." >&2
   exit 1
 fi
-"$programs/pytest" -q -n 2 --dist loadfile -m "servers and compiled" || status=1
+"$programs/pytest" -q -n 3 --dist loadfile -m "servers and compiled" || status=1
 exit "$status"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from compose.stack.build_tools import Tool, needed
+from compose.stack.go_module import ALIKE, POLITE
 from compose.stack.steps import run
 from compose.stack.tools import Version, search_path, version_told, which
 
@@ -32,6 +33,7 @@ class GoRecipe(msgspec.Struct, frozen=True):
     install: str
     takes: str
     tags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     package: str = ""
     go: Version = (1, 23)
 
@@ -65,7 +67,7 @@ class GoRecipe(msgspec.Struct, frozen=True):
     def _install(self, go: str) -> list[str]:
         tags = ["-tags", ",".join(self.tags)] if self.tags else []
         stamped = f"-s -w -X {self.stamp}={self.builds}"
-        return ["nice", "-n", "10", go, "install", "-ldflags", stamped, *tags, f"{self.module}@v{self.builds}"]
+        return [*POLITE, go, "install", "-ldflags", stamped, *self.flags, *tags, f"{self.module}@v{self.builds}"]
 
     def _environment(self, work: Path, env: Mapping[str, str]) -> dict[str, str]:
         return {
@@ -90,6 +92,7 @@ TOXIPROXY = GoRecipe(
     accepts=((2, 5), (3,)),
     install="install toxiproxy 2 (`toxiproxy-server` on PATH or named by TIDEGATE_TOXIPROXY) or, to build it, Go 1.23",
     takes="usually a quarter of a minute",
+    flags=ALIKE,
 )
 
 TELEGRAF = GoRecipe(

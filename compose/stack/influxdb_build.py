@@ -19,6 +19,7 @@ import msgspec
 from compose.stack import cache
 from compose.stack.build_tools import Tool, needed
 from compose.stack.errors import CannotObtain
+from compose.stack.go_module import NO_DEBUGGING, POLITE
 from compose.stack.steps import answer, run, started
 from compose.stack.tools import search_path, version_told
 
@@ -31,6 +32,8 @@ MODULE = "github.com/influxdata/influxdb/v2"
 FLUX = "github.com/influxdata/flux"
 LIBFLUX = f"{FLUX}/libflux/go/libflux"
 TAGS = "sqlite_foreign_keys,sqlite_json"
+ALIKE = ("-tags", TAGS, NO_DEBUGGING)
+"""What is compiled with these in the first step is not compiled again in the second."""
 INSTALL = (
     "install InfluxDB 2.7 (`influxd` on PATH or named by TIDEGATE_INFLUXD), or, to build it, Go 1.23 or newer, "
     "Rust 1.72 or newer (cargo), a C compiler and pkg-config"
@@ -41,7 +44,6 @@ TOOLS = (
     Tool("gcc", (4,), "--version", "build-essential"),
     Tool("pkg-config", (0, 20), "--version", "pkg-config"),
 )
-POLITE = ("nice", "-n", "10")
 
 
 class Workshop(msgspec.Struct, frozen=True):
@@ -145,7 +147,7 @@ def _finish_library(shop: Workshop, rust: Step, say: Say) -> None:
 
 def _compile_independent_packages(shop: Workshop, say: Say) -> None:
     _go(shop, ["list", "-deps", "-tags", TAGS, "./cmd/influxd"], "fetching Go modules", say)
-    _go(shop, ["build", "-tags", TAGS, *_independent_packages(shop)], "compiling Go packages", say)
+    _go(shop, ["build", *ALIKE, *_independent_packages(shop)], "compiling Go packages", say)
 
 
 def _go(shop: Workshop, arguments: list[str], what: str, say: Say) -> None:
@@ -193,7 +195,7 @@ def _link(shop: Workshop, say: Say) -> Path:
     say("influxdb: compiling the rest and linking, usually 1 minute")
     binary = shop.folder / "influxd"
     flags = f"-s -w -X main.version=v{shop.version}"
-    _go(shop, ["build", "-tags", TAGS, "-ldflags", flags, "-o", str(binary), "./cmd/influxd"], "linking influxd", say)
+    _go(shop, ["build", *ALIKE, "-ldflags", flags, "-o", str(binary), "./cmd/influxd"], "linking influxd", say)
     if not version_told([str(binary), "version"]):
         raise CannotObtain(f"the built {binary} does not run; remove {shop.folder} and try again")
     return binary

@@ -19,6 +19,7 @@ import pytest
 
 from compose.stack import cache
 from compose.stack.build_tools import Tool, needed
+from compose.stack.go_module import ALIKE, POLITE
 from compose.stack.tools import search_path
 from dashboards.grafana.every import every_dashboard
 
@@ -41,8 +42,9 @@ def judge() -> Path:
             go = needed(GO, "install Go 1.21 or newer", os.environ, lambda _: None)
             staged = folder.with_name(f".{digest}.staged")
             cache.emptied(staged)
-            command = ["nice", "-n", "10", str(go), "build", "-trimpath", "-o", str(staged / "judge"), "."]
-            env = os.environ | {"GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "PATH": search_path(os.environ)}
+            command = [*POLITE, str(go), "build", "-ldflags=-s -w", *ALIKE, "-o", str(staged / "judge"), "."]
+            settings = {"GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+            env = os.environ | settings | {"PATH": search_path(os.environ)}
             built = subprocess.run(command, cwd=SOURCES, env=env, capture_output=True, text=True, check=False)
             assert built.returncode == 0, built.stderr
             cache.move_in(staged, folder)
