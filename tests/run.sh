@@ -15,7 +15,7 @@ trap 'rm -f "$obtained" "$beside"' EXIT
 ) >"$obtained" 2>&1 &
 obtaining=$!
 
-"$programs/pytest" -q -n 1 -m "servers and not compiled" >"$beside" 2>&1 &
+"$programs/pytest" -q -n 2 --dist loadfile --no-loadscope-reorder -m "servers and not compiled" >"$beside" 2>&1 &
 waiting=$!
 
 status=0
@@ -28,5 +28,5 @@ if ! wait "$obtaining"; then
   echo "The servers that the other tests need could not be obtained: see above." >&2
   exit 1
 fi
-"$programs/pytest" -q -n 3 --dist loadfile -m "servers and compiled" || status=1
+"$programs/pytest" -q -n 3 --dist loadfile --no-loadscope-reorder -m "servers and compiled" || status=1
 exit "$status"

@@ -151,9 +151,12 @@ def wanted_servers(items: list[pytest.Item]) -> list[str]:
 
 
 def servers_of(item: pytest.Item) -> set[str]:
-    """Servers named by fixtures; all of them for a marked test that asks for its server only while it runs."""
-    named = PROGRAMS.keys() & set(getattr(item, "fixturenames", ()))
-    return named or (set(ALL) if item.get_closest_marker("servers") else set())
+    """Servers named by fixtures; without one, those that the marker names; all of them where it names nothing."""
+    marker = item.get_closest_marker("servers")
+    fixtures = PROGRAMS.keys() & set(getattr(item, "fixturenames", ()))
+    if fixtures or marker is None:
+        return fixtures
+    return PROGRAMS.keys() & set(marker.args) if marker.args else set(ALL)
 
 
 def tell(config: pytest.Config, line: str) -> None:

@@ -36,7 +36,7 @@ HOSTILE_TEXTS = (
 RESERVED_LABELS = ("site", "device", "metric", "time", "_field", "_measurement", "count", "labels", "label_x", "result")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("influxdb", marks=pytest.mark.servers)])
+@pytest.fixture(params=["sqlite", pytest.param("influxdb", marks=pytest.mark.servers("influxdb"))])
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> StoreConfig:
     if request.param == "sqlite":
         return StoreConfig(kind="sqlite", path=str(tmp_path / "store.db"))

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser
 
-pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("patience")]
+pytestmark = [
+    pytest.mark.servers("chromium"),
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.usefixtures("patience"),
+]
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'`${alert(3)}"
 

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
     from tests.console_browser import Watched
 
-pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("patience")]
+pytestmark = [
+    pytest.mark.servers("chromium"),
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.usefixtures("patience"),
+]
 
 PAGES = ("", "incidents", "alerts", "rollouts", "pipeline", "devices/north/pump-1")
 READ_TOO = {"": "#devices tr", "devices/north/pump-1": "#charts canvas", "pipeline": "#dead tr"}

@@ -15,7 +15,7 @@ from tests.api_records import Gateway
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.servers("chromium")
 
 SITES = [Gateway("acme", f"site-{number}") for number in range(10)]
 FLEET = 10_000

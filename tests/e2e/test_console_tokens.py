@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser
 
-pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("patience")]
+pytestmark = [
+    pytest.mark.servers("chromium"),
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.usefixtures("patience"),
+]
 
 LASTS_S = 3600
 

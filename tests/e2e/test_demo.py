@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.whole
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(900)]
 
 
 def start(*options: str) -> subprocess.Popen[str]:
@@ -23,8 +23,14 @@ def result(running: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
     return running.returncode, json.loads(out.strip().splitlines()[-1])
 
 
-def demo(*options: str) -> tuple[int, dict[str, Any]]:
-    return result(start(*options))
+def both(*options: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a bad release ended with, and a good one beside it."""
+    with start(*options) as bad, start("--release", "good", "--seed", "1", *options) as good:  # which ends them anyhow
+        found = result(bad), result(good)
+    for code, summary in found:
+        assert (code, summary["ok"], summary["missing"]) == (0, True, "")
+        assert_books(summary)
+    return found[0][1], found[1][1]
 
 
 def assert_books(summary: dict[str, Any]) -> None:
@@ -55,30 +61,14 @@ def assert_left_alone(summary: dict[str, Any]) -> None:
 
 
 def test_a_bad_release_is_rolled_back_and_a_good_one_left_alone() -> None:
-    with start() as bad, start("--release", "good", "--seed", "1") as good:  # which ends them, whatever happens
-        code, summary = result(bad)
-        code_of_good, summary_of_good = result(good)
-    assert (code, summary["ok"], summary["missing"]) == (0, True, "")
-    assert_books(summary)
-    assert_rolled_back(summary)
-    assert summary["peak_mib"] <= 300
-    code, summary = code_of_good, summary_of_good
-    assert (code, summary["ok"], summary["missing"]) == (0, True, "")
-    assert_books(summary)
-    assert_left_alone(summary)
+    bad, good = both()
+    assert_rolled_back(bad)
+    assert bad["peak_mib"] <= 300
+    assert_left_alone(good)
 
 
 @pytest.mark.servers
-def test_a_bad_release_is_rolled_back_through_the_real_servers() -> None:
-    code, summary = demo("--stack")
-    assert (code, summary["ok"], summary["missing"]) == (0, True, "")
-    assert_books(summary)
-    assert_rolled_back(summary)
-
-
-@pytest.mark.servers
-def test_a_good_release_is_left_alone_through_the_real_servers() -> None:
-    code, summary = demo("--release", "good", "--stack")
-    assert (code, summary["ok"], summary["missing"]) == (0, True, "")
-    assert_books(summary)
-    assert_left_alone(summary)
+def test_so_they_are_through_the_real_servers() -> None:
+    bad, good = both("--stack")
+    assert_rolled_back(bad)
+    assert_left_alone(good)

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Page
 
-pytestmark = [pytest.mark.whole, pytest.mark.servers, pytest.mark.usefixtures("patience")]
+pytestmark = [
+    pytest.mark.whole,
+    pytest.mark.timeout(1200),
+    pytest.mark.servers("chromium"),
+    pytest.mark.usefixtures("patience"),
+]
 
 DEADLINE_S = 900.0
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.process_kit import Worker
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.servers("prometheus")
 
 
 async def test_promtool_finds_nothing_and_no_device_is_named(tmp_path: Path, promtool: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.servers
+@pytest.mark.servers("kafka", "mosquitto")
 async def test_a_rule_without_for_reaches_the_webhook_and_is_timed(tmp_path: Path) -> None:
     plan = LatencyPlan(devices=30, window_s=2.0, period_s=0.5, learned=1, waves=2, wave=3, lasting=1)
     async with stand(tmp_path, sys.stdout.write) as made:

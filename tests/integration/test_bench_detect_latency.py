@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.servers
+@pytest.mark.servers("kafka", "mosquitto")
 async def test_devices_that_go_wrong_are_told_of_and_timed(tmp_path: Path) -> None:
     plan = LatencyPlan(devices=100, window_s=1.0, period_s=0.5, past=60, learned=3, waves=2, wave=5, lasting=4)
     async with stand(tmp_path, sys.stdout.write) as made:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.servers
+@pytest.mark.servers("kafka", "mosquitto")
 def test_a_quick_drain_leaves_nothing_behind(tmp_path: Path) -> None:
     done = CliRunner().invoke(bench, ["drain", "--quick", "--dir", str(tmp_path), "--json"])
     assert done.exit_code in (0, 1), done.output  # how fast this machine is now, is not judged here

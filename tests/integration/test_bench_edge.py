@@ -22,7 +22,7 @@ NOW = 1_790_000_000_000
 QUICK_ROWS = ["--quick", "--runs", "1", "--only", "speed", "--only", "ack", "--only", "stock", "--only", "bytes"]
 
 
-@pytest.mark.servers
+@pytest.mark.servers("kafka", "mosquitto")
 def test_a_quick_run_measures_and_loses_nothing(tmp_path: Path):
     done = CliRunner().invoke(bench, ["edge", *QUICK_ROWS, "--dir", str(tmp_path), "--json"])
     assert done.exit_code == 0, done.output

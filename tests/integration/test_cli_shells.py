@@ -18,7 +18,7 @@ from compose.stack.obtain import obtain
 from compose.stack.packaged_recipes import PackagedRecipe
 from tests.process_kit import environment
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.servers("shells"), pytest.mark.timeout(900)]
 
 SHELLS = {
     name: PackagedRecipe(

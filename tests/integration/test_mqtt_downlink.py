@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from compose.stack.endpoints import MqttEndpoint
     from tests.servers import RunningServer
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.servers("mosquitto")
 
 
 def config(endpoint: MqttEndpoint, folder: Path, **changes: Any) -> BrokerConfig:

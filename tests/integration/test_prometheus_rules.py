@@ -12,7 +12,7 @@ import yaml
 
 from ingest.contract import names
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.servers("prometheus")
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "dashboards" / "prometheus"

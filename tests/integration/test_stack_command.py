@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.servers("mosquitto")
 
 COMMAND = [sys.executable, "-c", "from compose.cli.stack import stack; stack(prog_name='tidegate stack')"]
 

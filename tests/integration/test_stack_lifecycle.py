@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.servers import RunningServer
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.servers("mosquitto")
 
 ONE = ["mosquitto"]
 
@@ -171,6 +171,7 @@ def test_everything_in_the_folder_is_for_its_owner_only(folder: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
 
 
+@pytest.mark.servers(*ALL)
 def test_it_listens_on_loopback_only(server: RunningServer[Any]) -> None:
     process = psutil.Process(server.pid)
     open_ports = [c for c in process.net_connections("inet") if c.status in ("LISTEN", "NONE")]
@@ -178,6 +179,7 @@ def test_it_listens_on_loopback_only(server: RunningServer[Any]) -> None:
     assert {c.laddr.ip.removeprefix("::ffff:") for c in open_ports} == {"127.0.0.1"}
 
 
+@pytest.mark.servers(*ALL)
 def test_no_secret_is_on_its_command_line_or_in_its_environment(server: RunningServer[Any]) -> None:
     process = psutil.Process(server.pid)
     shown = " ".join([*process.cmdline(), *process.environ().values()])
