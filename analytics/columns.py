@@ -128,7 +128,7 @@ class Planes(dict[str, "NDArray[Any]"]):
 
     def saved(self, rows: NDArray[np.integer[Any]]) -> list[NDArray[Any]]:
         """Copies of all there is of these rows, for `restore`."""
-        return [array.take(rows, axis=1) for array in self.arrays]
+        return [array[:, rows] for array in self.arrays]
 
     def restore(self, rows: NDArray[np.integer[Any]], saved: list[NDArray[Any]]) -> None:
         """Make these rows what they were."""

@@ -13,7 +13,7 @@ from analytics.detectors.novelty import WARM_UP, Ranges, beyond, outside, total,
 from analytics.detectors.onset import fade
 from analytics.detectors.own_past import MOST, rarity
 from analytics.detectors.profile import HOUR_MS, Coded, add_hour, expect
-from analytics.detectors.signals import Moving, Window, advance
+from analytics.detectors.signals import Moving, Window, advance, of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from analytics.detect.alarms import Alarms
     from analytics.detect.block import Block
     from analytics.detect.pools import Pools
+    from analytics.detectors.signals import Signals
 
 WINDOWS_MOST = 65_000
 _FROM = TERMS[Detector.NOVELTY].windows
@@ -30,13 +31,13 @@ _FROM = TERMS[Detector.NOVELTY].windows
 class ByNovelty(NamedTuple):
     """Of the `rows` that are new in something or in alarm, by number, ascending: the others are as they were.
 
-    `signals` (signals, rows) of all rows of the block; of the named: `score`, the summed novelty, its `rarity` by the
+    `signals` of all rows of the block; of the named: `score`, the summed novelty, its `rarity` by the
     series' own past, whether it has `begun` just now, the signal (`part`) that is the newest. `speaks`: there is a threshold;
     `hits`: it is reached by something that has begun; `calms`: well below.
     """
 
     rows: NDArray[np.int64]
-    signals: NDArray[np.float32]
+    signals: Signals
     score: NDArray[np.float32]
     rarity: NDArray[np.float32]
     begun: NDArray[np.bool_]
@@ -70,7 +71,7 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
     known = Ranges(state["low"], state["high"])
     on = np.flatnonzero(state["alarm"])
     rows = np.union1d(outside(known, signals), on) if on.size else outside(known, signals)
-    parts = beyond(known.of(rows), signals.take(rows, axis=1), least[rows])
+    parts = beyond(known.of(rows), of(signals, rows), least[rows])
     parts[:, state["windows"][rows] < WARM_UP] = 0.0
     score = total(parts)
     begun = score > state["newest"][rows]
@@ -78,7 +79,7 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
         # An alarm lasts as long as the series is not back to what it was when the alarm began.
         again = np.searchsorted(rows, on)
         held = alarms.of(block.series[on].astype(np.int64)).ranges()
-        parts[:, again] = beyond(held, signals[:, on], least[on])
+        parts[:, again] = beyond(held, of(signals, on), least[on])
     since = total(parts)
     rare = rarity(since, *(state[name][rows] for name in ("windows", "records", "excess")))
     bins = bins_of(rare)
@@ -100,7 +101,7 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
 def take(state: State, pools: Pools, found: ByNovelty, idle: NDArray[np.int64]) -> None:
     """Learn what was new, pool how rare that was, and remember. What is new in an alarm is seen, but not learned from."""
     rows = found.rows
-    low, high = widen(Ranges(state["low"], state["high"]).of(rows), found.signals.take(rows, axis=1))
+    low, high = widen(Ranges(state["low"], state["high"]).of(rows), of(found.signals, rows))
     state["low"][:, rows], state["high"][:, rows] = low, high
     _pool(state, pools, found, idle)
     learned = rows[found.begun & (state["alarm"][rows] == 0)]

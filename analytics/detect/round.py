@@ -15,8 +15,8 @@ from analytics.detect.alarms import Alarm
 from analytics.detect.block import Block
 from analytics.detect.looks import Looks
 from analytics.detectors.hysteresis import advance
-from analytics.detectors.kinds import GAUGE, GROWING, is_growing, is_rated, observe
-from analytics.detectors.resolution import decimal_resolution, least_rate_scale, least_scale
+from analytics.detectors.kinds import GAUGE, GROWING, is_growing, observe
+from analytics.detectors.resolution import finer, least_rate_scale, least_scale
 from analytics.detectors.signals import Window
 
 if TYPE_CHECKING:
@@ -128,13 +128,15 @@ class Outcome(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """Rows with what is looked at of them: values in the metric's unit (per second), ms since the window before.
+    """Rows with what is looked at of them: values in the metric's unit (per second).
 
-    `idle`: the rows, by number, that have nothing to look at.
+    `rated`: the rows, by number, that are looked at as rates; `elapsed`: ms since the window before; `idle`: the rows that have
+    nothing to look at.
     """
 
     rows: Rows
     values: NDArray[np.float64]
+    rated: NDArray[np.int64]
     elapsed: NDArray[np.int64]
     idle: NDArray[np.int64]
 
@@ -147,13 +149,13 @@ def step(memory: Memory, rows: Rows) -> Outcome:
     state["last_end"][rows.absent] = rows.end[rows.absent] - rows.width[rows.absent]
     _begin_anew(block, memory, rows, outcome)
     by_novelty.turn_hour(block, rows.end)
+    _count_rises(state, rows, memory.rules)
     elapsed = np.maximum(rows.end - state["last_end"], 1)
     seen = observe(state["kind"], rows.mean, rows.last, state["previous"], elapsed)
-    _count_rises(state, rows, seen.fell, memory.rules)
     state["last_end"][:] = rows.end
-    idle = rows.absent if seen.usable.all() else np.union1d(rows.absent, np.flatnonzero(~seen.usable))
+    idle = np.union1d(rows.absent, seen.idle) if seen.idle.size else rows.absent
     if len(idle) < len(rows.series):
-        outcome = _look_beside(block, memory, _Window(rows, seen.values, elapsed, idle), outcome)
+        outcome = _look_beside(block, memory, _Window(rows, seen.values, seen.rated, elapsed, idle), outcome)
     _remember(block, rows, memory.rules)
     state.restore(rows.absent, saved)
     block.give_back()
@@ -177,9 +179,9 @@ def _nothing(rows: int) -> Outcome:
 def _begin_anew(block: Block, memory: Memory, rows: Rows, outcome: Outcome) -> None:
     state, alarms, rules = block.state, memory.alarms, memory.rules
     # Silent for long: what was normal then need not be so now. An alarm is not ended by silence.
-    silent = rows.end - rows.width - state["last_end"] > rules.relearn_after_ms
-    stale = np.flatnonzero(silent & (state["last_end"] > 0) & (state["alarm"] == 0)) if silent.any() else NO_ROWS
-    _relearn(state, stale)
+    if rows.end.max() - state["last_end"].min() > rules.relearn_after_ms:
+        silent = rows.end - rows.width - state["last_end"] > rules.relearn_after_ms
+        _relearn(state, np.flatnonzero(silent & (state["last_end"] > 0) & (state["alarm"] == 0)))
     on = np.flatnonzero(state["alarm"])
     if on.size:
         # The alarm has lasted so long that this is how it is now.
@@ -191,7 +193,8 @@ def _begin_anew(block: Block, memory: Memory, rows: Rows, outcome: Outcome) -> N
         by_stuck.accept(state, lasting)
         _relearn(state, lasting)
     # It was taken for something that only grows, and is not.
-    fell = np.flatnonzero((state["kind"] == GROWING) & (rows.last < state["previous"]))
+    grows = np.flatnonzero(state["kind"] == GROWING)
+    fell = grows[rows.last[grows] < state["previous"][grows]]
     if fell.size:
         ends = fell[state["alarm"][fell] != 0]
         alarms.end(block.series[ends].astype(np.int64))
@@ -208,7 +211,7 @@ def _relearn(state: State, rows: NDArray[np.int64]) -> None:
 def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Outcome:
     state, pools = block.state, memory.pools
     near = _near(state, window.values)
-    seen = by_level.Seen(near, window.rows.samples, _least(state, window.rows, window.elapsed), window.idle)
+    seen = by_level.Seen(near, window.rows.samples, _least(state, window), window.idle)
     level = by_level.look(state, pools, seen, memory.rules.min_windows)
     now = Window(near, state["expected"], level.judgement.surprise)
     novel = by_novelty.look(block, memory.alarms, pools, now, seen.least)
@@ -232,18 +235,20 @@ def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Ou
 def _near(state: State, values: NDArray[np.float64]) -> NDArray[np.float32]:
     first = np.flatnonzero(state["windows"] == 0)
     state["origin"][first] = values[first]
-    near: NDArray[np.float32] = np.clip(values - state["origin"], -FARTHEST, FARTHEST).astype(np.float32)
+    near: NDArray[np.float32] = (values - state["origin"]).astype(np.float32)
+    if near.max() > FARTHEST or near.min() < -FARTHEST:
+        np.clip(near, -FARTHEST, FARTHEST, out=near)
     return near
 
 
-def _least(state: State, rows: Rows, elapsed: NDArray[np.int64]) -> NDArray[np.float32]:
+def _least(state: State, window: _Window) -> NDArray[np.float32]:
+    rows, rated = window.rows, window.rated
     level = state["origin"] + state["level"]
     least = least_scale(level, state["resolution"])
-    rated = np.flatnonzero(is_rated(state["kind"]))
     if rated.size:
         gap = rows.width[rated].astype(np.float32) / np.maximum(state["samples"][rated], np.float32(1.0))
         least[rated] = least_rate_scale(
-            level[rated], state["resolution"][rated], elapsed[rated], gap.astype(np.float32, copy=False)
+            level[rated], state["resolution"][rated], window.elapsed[rated], gap.astype(np.float32, copy=False)
         )
     return least
 
@@ -274,11 +279,12 @@ def _tell(block: Block, memory: Memory, rows: Rows, outcome: Outcome, lasting: N
     outcome.change[lasting[due]] = Change.CONTINUES
 
 
-def _count_rises(state: State, rows: Rows, fell: NDArray[np.bool_], rules: Rules) -> None:
-    young = (state["kind"] == GAUGE) & (state["seen"] <= rules.min_windows)
-    if young.any():
-        state["rises"] += (young & (rows.last > state["previous"])).astype(np.uint8)
-        state["falls"] += (young & fell).astype(np.uint8)
+def _count_rises(state: State, rows: Rows, rules: Rules) -> None:
+    young = np.flatnonzero((state["kind"] == GAUGE) & (state["seen"] <= rules.min_windows))
+    if young.size:
+        last, previous = rows.last[young], state["previous"][young]
+        state["rises"][young] += last > previous
+        state["falls"][young] += last < previous
 
 
 def _remember(block: Block, rows: Rows, rules: Rules) -> None:
@@ -291,6 +297,5 @@ def _remember(block: Block, rows: Rows, rules: Rules) -> None:
         block.reset(rows_that_grow)
         state["kind"][rows_that_grow] = GROWING
     coarse = np.flatnonzero(young | (state["scale"] < state["resolution"]))
-    finer = decimal_resolution(rows.last[coarse])
-    state["resolution"][coarse] = np.minimum(state["resolution"][coarse], finer)
+    state["resolution"][coarse] = finer(state["resolution"][coarse], rows.last[coarse])
     state["previous"][:] = rows.last

@@ -27,11 +27,14 @@ BY_NAME = {"gauge": GAUGE, "counter": COUNTER, "state": STATE}
 
 
 class Observations(NamedTuple):
-    """Of each row, shape (rows,): the value to judge and whether there is one, and whether the series fell."""
+    """Of each row, shape (rows,): the value to judge, 0 where there is none.
+
+    `rated`: the rows, by number, whose rate is looked at; `idle`: those that have no value, ascending.
+    """
 
     values: NDArray[np.float64]
-    usable: NDArray[np.bool_]
-    fell: NDArray[np.bool_]
+    rated: NDArray[np.int64]
+    idle: NDArray[np.int64]
 
 
 def observe(
@@ -42,12 +45,14 @@ def observe(
     elapsed_ms: NDArray[np.int64],
 ) -> Observations:
     """Gauges: the window's mean. Counters: growth per second since the window before, which is NaN when there is none."""
-    rated = is_rated(kind)
-    fell = last < previous
-    rate = (last - previous) / elapsed_ms * 1000.0
-    values = np.where(rated, rate, means)
-    usable = (~rated | ~(fell | np.isnan(previous))) & (kind != STATE)
-    return Observations(np.where(usable, values, 0.0), usable, fell)
+    rated, idle = np.flatnonzero(is_rated(kind)), np.flatnonzero(kind == STATE)
+    if not rated.size and not idle.size:
+        return Observations(means, rated, idle)
+    values, growth = means.copy(), last[rated] - previous[rated]
+    values[rated] = growth / elapsed_ms[rated] * 1000.0
+    idle = np.union1d(idle, rated[~(growth >= 0)])
+    values[idle] = 0.0
+    return Observations(values, rated, idle)
 
 
 def is_rated(kind: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 WARM_UP = 30
@@ -32,12 +34,12 @@ class Ranges(NamedTuple):
 
     def of(self, rows: NDArray[np.int64]) -> Ranges:
         """Those of some rows."""
-        return Ranges(self.low.take(rows, axis=1), self.high.take(rows, axis=1))
+        return Ranges(self.low[:, rows], self.high[:, rows])
 
 
-def outside(known: Ranges, signals: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The rows of which any signal is outside of its range, ascending."""
-    found = np.zeros(signals.shape[1], np.bool_)
+def outside(known: Ranges, signals: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
+    """The rows of which any signal, of shape (rows,), is outside of its range, ascending."""
+    found = np.zeros(len(signals[0]), np.bool_)
     for low, high, signal in zip(*known, signals, strict=True):
         found |= signal < low
         found |= signal > high

@@ -23,10 +23,23 @@ def decimal_resolution(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """1 for whole numbers, 0.1 for numbers with one decimal and so on, `CONTINUOUS` beyond; shape (rows,), float32."""
     resolution = np.full(len(values), CONTINUOUS, np.float32)
     for decimals in range(DECIMALS, -1, -1):
-        scaled = values * 10.0**decimals
-        whole = np.abs(scaled - np.rint(scaled)) <= _TOLERANCE * np.maximum(1.0, np.abs(scaled))
-        resolution[whole] = 10.0**-decimals
+        resolution[_is_whole(values * 10.0**decimals)] = 10.0**-decimals
     return resolution
+
+
+def finer(resolution: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The finer of each row's resolution and of that of its newest value, shape (rows,), float32."""
+    known = resolution.copy()
+    some = np.flatnonzero(known > CONTINUOUS)
+    steps = np.rint(1.0 / known[some].astype(np.float64))
+    some = some[~_is_whole(values[some] * steps)]  # the others are no finer than is known
+    known[some] = np.minimum(known[some], decimal_resolution(values[some]))
+    return known
+
+
+def _is_whole(scaled: NDArray[np.float64]) -> NDArray[np.bool_]:
+    whole: NDArray[np.bool_] = np.abs(scaled - np.rint(scaled)) <= _TOLERANCE * np.maximum(1.0, np.abs(scaled))
+    return whole
 
 
 def least_scale(level: NDArray[np.float32], resolution: NDArray[np.float32]) -> NDArray[np.float32]:

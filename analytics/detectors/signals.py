@@ -25,6 +25,10 @@ RESTLESS_MEMORY = 10.0
 COMPRESSION = 8.0
 
 
+Signals = tuple["NDArray[np.float32]", ...]
+"""A column each, of shape (rows,), in the order of `NAMES`."""
+
+
 class Moving(NamedTuple):
     """What is remembered of each series, float32, shape (rows,); `means` (memories, rows)."""
 
@@ -49,8 +53,8 @@ def weight(windows: NDArray[np.uint16], memory: float) -> NDArray[np.float32] | 
     return newest
 
 
-def advance(known: Moving, windows: NDArray[np.uint16], now: Window) -> NDArray[np.float32]:
-    """One window on: `known` is changed in place; returns the signals, shape (SIGNALS, rows).
+def advance(known: Moving, windows: NDArray[np.uint16], now: Window) -> Signals:
+    """One window on: `known` is changed in place; returns the signals, some of which are columns of it.
 
     `windows`: how many there were before, shape (rows,). Values are distances from the series' first, so that large numbers
     lose nothing.
@@ -61,12 +65,13 @@ def advance(known: Moving, windows: NDArray[np.uint16], now: Window) -> NDArray[
     _follow(known.profile_mean, residual, weight(windows, PROFILE_MEMORY))
     restlessness = np.log(now.surprise * np.float32(1.0 / COMPRESSION) + np.float32(1.0))
     _follow(known.restless, restlessness, weight(windows, RESTLESS_MEMORY))
-    signals = np.empty((SIGNALS, len(windows)), np.float32)
-    signals[0], signals[1] = now.values, known.means[0]
-    np.subtract(known.means[0], known.means[2], out=signals[2])
-    np.subtract(known.means[1], known.means[3], out=signals[3])
-    signals[4], signals[5], signals[6] = residual, known.profile_mean, known.restless
-    return signals
+    trend, slow_trend = known.means[0] - known.means[2], known.means[1] - known.means[3]
+    return (now.values, known.means[0], trend, slow_trend, residual, known.profile_mean, known.restless)
+
+
+def of(signals: Signals, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Those of some rows, shape (SIGNALS, rows)."""
+    return np.stack([signal.take(rows) for signal in signals])
 
 
 def _follow(mean: NDArray[np.float32], now: NDArray[np.float32], newest: NDArray[np.float32] | np.float32) -> None:

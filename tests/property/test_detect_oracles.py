@@ -27,7 +27,7 @@ from analytics.detectors.level import (
     judge,
     learn,
 )
-from analytics.detectors.resolution import decimal_resolution
+from analytics.detectors.resolution import decimal_resolution, finer
 from analytics.pair_index import MISSING, PairIndex, pair_keys
 
 BYTES = st.integers(0, 255)
@@ -96,6 +96,8 @@ def test_resolution_is_read_from_the_decimals(rows: list[tuple[int, int]]) -> No
         while needed and number % 10 == 0:
             number, needed = number // 10, needed - 1  # noqa: PLW2901 - the number without its trailing noughts
         assert math.isclose(resolution, 10.0**-needed if needed <= 4 else 0.0, rel_tol=1e-6)
+    known = decimal_resolution(values[::-1])
+    assert (finer(known, values) == np.minimum(known, found)).all()
 
 
 ROW = st.tuples(
@@ -156,10 +158,9 @@ def test_what_is_looked_at_is_chosen_row_by_row(rows: list[tuple[int, float, flo
     for at, (what, mean, value, before, passed) in enumerate(rows):
         rated = what in {COUNTER, GROWING}
         usable = what != STATE and not (rated and (math.isnan(before) or value < before))
-        assert bool(seen.usable[at]) is usable
-        assert bool(seen.fell[at]) is (value < before)
+        assert (at in seen.idle, at in seen.rated) == (not usable, rated)
         expected = (value - before) / passed * 1000 if rated else mean
-        assert not usable or math.isclose(seen.values[at], expected, rel_tol=1e-12)
+        assert math.isclose(seen.values[at], expected if usable else 0.0, rel_tol=1e-12)
 
 
 @given(st.dictionaries(st.integers(0, BINS - 1), st.integers(0, 10_000), max_size=12), st.floats(1e-12, 0.05))

@@ -12,7 +12,7 @@ from analytics.detect.recording import detect
 from analytics.detectors.novelty import SMALL, Ranges, beyond, outside, total, widen
 from analytics.detectors.own_past import PRIOR, PRIOR_MEAN, rarity
 from analytics.detectors.profile import DAY, SLOTS, STEPS, UNKNOWN, Coded, add_hour, expect
-from analytics.detectors.signals import SIGNALS, Moving, Window, advance
+from analytics.detectors.signals import SIGNALS, Moving, Window, advance, of
 
 NUMBER = st.floats(-1e6, 1e6, width=32)
 POSITIVE = st.floats(0.0009765625, 1e6, width=32)
@@ -93,7 +93,7 @@ def test_signals_follow_as_a_plain_loop(values: list[float]) -> None:
     for at, value in enumerate(values):
         one = np.array([value], np.float32)
         now = Window(one, np.array([np.nan], np.float32), np.abs(one))
-        signals = advance(known, np.array([at], np.uint16), now)
+        signals = of(advance(known, np.array([at], np.uint16), now), np.array([0]))
         for number, memory in enumerate((4, 12, 40, 200)):
             before = value if at == 0 else means[number]
             means[number] = before + max(1 / (at + 1), 1 / memory) * (value - before)
