@@ -9,6 +9,7 @@ import numpy as np
 
 from analytics.columns import COLUMNS, NONE, Columns
 from analytics.dense_ids import DenseIds
+from analytics.gateway_table import GatewayTable
 from analytics.pair_index import MISSING, PairIndex, pair_keys, split_keys
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ingest.contract.batch import DeviceRow, RollupBatch
+    from ingest.contract.batch import RollupBatch
 
 FORGET_SHARE = 16
 """When the table is full, one in so many series is forgotten at a time: the longest silent."""
@@ -60,7 +61,7 @@ class SeriesTable:
         self.columns = Columns(min(max_series, 1024))
         self.devices: DenseIds[DeviceKey] = DenseIds()
         self.metrics: DenseIds[MetricKey] = DenseIds()
-        self._tables: dict[tuple[str, ...], tuple[list[DeviceRow], NDArray[np.int64]]] = {}
+        self._tables: dict[tuple[str, ...], GatewayTable] = {}
         self._index = PairIndex()
         self._high = 0
         self._free: NDArray[np.int64] = np.empty(0, np.int64)
@@ -75,18 +76,14 @@ class SeriesTable:
 
     def resolve(self, batch: RollupBatch) -> Resolved:
         """The numbers that the batch's rows and devices have here; each is looked up once."""
-        devices, fresh = self._device_numbers(batch)
-        metric_keys = (MetricKey(row.name, row.labels) for row in batch.metrics)
-        metrics = self.metrics.numbers(metric_keys, batch.column("metric"))
-        if not len(batch):
-            return Resolved(np.empty(0, np.int32), devices, fresh)
-        keys = pair_keys(devices[batch.column("device")], metrics[batch.column("metric")])
-        found = self._index.find(keys)
-        absent = np.flatnonzero(found == MISSING)
-        if absent.size:
-            newest = int((batch.column("start") + batch.column("width")).max())
-            found[absent] = self._add(keys[absent], newest, in_use=found[found != MISSING])
-        return Resolved(found, devices, fresh)
+        table = self._tables.get(batch.origin[:3])
+        known = None if table is None else table.find(batch)
+        if table is not None and known is not None:
+            return Resolved(known, table.numbers, np.empty(0, np.int64))
+        resolved = self._look_up(batch)
+        if batch.origin[:3] in self._tables:  # not so when names were forgotten meanwhile
+            self._tables[batch.origin[:3]] = self._tables[batch.origin[:3]].learn(batch, resolved.series)
+        return resolved
 
     def reset(self, series: NDArray[np.integer[Any]], names: Iterable[str]) -> None:
         """Set the named columns of these series to what a fresh series has."""
@@ -109,18 +106,32 @@ class SeriesTable:
         self.devices, self.metrics = DenseIds(content.devices), DenseIds(content.metrics)
         self._reindex()
 
+    def _look_up(self, batch: RollupBatch) -> Resolved:
+        devices, fresh = self._device_numbers(batch)
+        metric_keys = (MetricKey(row.name, row.labels) for row in batch.metrics)
+        metrics = self.metrics.numbers(metric_keys, batch.column("metric"))
+        if not len(batch):
+            return Resolved(np.empty(0, np.int32), devices, fresh)
+        keys = pair_keys(devices[batch.column("device")], metrics[batch.column("metric")])
+        found = self._index.find(keys)
+        absent = np.flatnonzero(found == MISSING)
+        if absent.size:
+            newest = int((batch.column("start") + batch.column("width")).max())
+            found[absent] = self._add(keys[absent], newest, in_use=found[found != MISSING])
+        return Resolved(found, devices, fresh)
+
     def _device_numbers(self, batch: RollupBatch) -> tuple[NDArray[np.int64], NDArray[np.integer[Any]]]:
         # A gateway's batches mostly name the same devices in the same order: then only those are looked up that speak for
         # the first time.
         rows, before = batch.column("device"), self._tables.get(batch.origin[:3])
         tenant, site = batch.origin.tenant, batch.origin.site
-        if before is not None and before[0] == batch.devices:
-            numbers = before[1]
+        if before is not None and before.devices == batch.devices:
+            numbers = before.numbers
             fresh = np.unique(rows[numbers[rows] == MISSING])
             numbers[fresh] = [self.devices.get(DeviceKey(tenant, site, batch.devices[row].device)) for row in fresh]
             return numbers, fresh
         numbers = self.devices.numbers((DeviceKey(tenant, site, row.device) for row in batch.devices), rows)
-        self._tables[batch.origin[:3]] = batch.devices, numbers
+        self._tables[batch.origin[:3]] = GatewayTable.of(batch, numbers)
         return numbers, np.flatnonzero(numbers != MISSING)
 
     def _add(self, keys: NDArray[np.int64], newest: int, in_use: NDArray[np.int32]) -> NDArray[np.int32]:

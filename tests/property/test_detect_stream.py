@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,3 +110,27 @@ def test_the_series_table_is_a_dictionary_with_a_bound(steps: list[list[tuple[in
         assert max(len(table.devices.names), len(table.metrics.names)) <= most + 10
         known = {pair: place for pair, place in known.items() if place[0] not in taken.values()}
         known |= {pair: (number, window) for pair, number in taken.items()}
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=12), st.integers(1, 12), st.booleans())
+def test_what_a_gateway_named_before_is_found_as_if_it_were_named_anew(
+    steps: list[set[int]], most: int, turns: bool
+) -> None:
+    table = SeriesTable(most, forget_after_ms=2000)
+    for window, places in enumerate(steps):
+        pairs = [(device, metric) for device in range(4) for metric in range(3)]
+        if turns and window % 4 == 3:
+            pairs.reverse()
+        rows = [Row(f"d{d}", f"m{m}", start=T0 + window * 1000, width=1000, values=(1.0,)) for d, m in pairs]
+        whole = make_batch(rows)
+        columns = {name: column[sorted(places)] for name, column in whole.columns.items()}
+        batch = msgspec.structs.replace(whole, columns=columns)
+        anew = SeriesTable(most, forget_after_ms=2000)
+        anew.load(table.dump())
+        found, expected = table.resolve(batch), anew.resolve(batch)
+        named = np.unique(batch.column("device"))
+        np.testing.assert_array_equal(found.series, expected.series)
+        np.testing.assert_array_equal(found.devices[named], expected.devices[named])
+        assert table.dump() == anew.dump()
+        table.columns["last_end"][found.series[found.series != MISSING]] = T0 + (window + 1) * 1000
