@@ -67,15 +67,18 @@ class Silences:
         if not len(batch):
             return []
         table, start = memory.table, batch.column("start")
-        until = np.minimum(self._heard.take(devices, mode="clip")[batch.column("device")], start)
-        last_end = table["last_end"].take(series, mode="clip")
-        behind = np.flatnonzero((until > last_end) | (table["absent"].take(series, mode="clip") != Absent.NO))
-        end = start[behind] + batch.column("width")[behind]
-        fresh = (series[behind] != MISSING) & (batch.column("revision")[behind] == 0)
-        behind = behind[fresh & (last_end[behind] > 0) & (end > last_end[behind])]
-        behind = behind[np.argsort(start[behind], kind="stable")]
-        back, first = np.unique(series[behind], return_index=True)
-        return _back(memory, back.astype(np.int64), until[behind[first]]) if back.size else []
+        last_end, absent = (table[name].take(series, mode="clip") for name in ("last_end", "absent"))
+        some = np.flatnonzero((start > last_end) | (absent != Absent.NO))
+        if not some.size:
+            return []
+        until = np.minimum(self._heard.take(devices[batch.column("device")[some]], mode="clip"), start[some])
+        width, revision, last_end = batch.column("width")[some], batch.column("revision")[some], last_end[some]
+        behind = ((until > last_end) | (absent[some] != Absent.NO)) & (series[some] != MISSING) & (revision == 0)
+        behind &= (last_end > 0) & (start[some] + width > last_end)
+        some, until = some[behind], until[behind]
+        order = np.argsort(start[some], kind="stable")
+        back, first = np.unique(series[some[order]], return_index=True)
+        return _back(memory, back.astype(np.int64), until[order[first]]) if back.size else []
 
     def step(self, memory: Memory, batch: RollupBatch, devices: Ints, high: int) -> list[Silent]:
         """After the batch was looked at: who is missed of its `devices`? The table's series are numbered below `high`."""

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 
 from analytics.calibrate import own_probability, rate_of
-from analytics.columns import UNASSIGNED
 from analytics.detect import rarities
 from analytics.detect.alarms import Alarms
 from analytics.detect.block import neighbours
@@ -18,6 +17,7 @@ from analytics.detect.by_silence import Silences
 from analytics.detect.merge import Detector
 from analytics.detect.pools import CohortKey, Pools
 from analytics.detect.round import LARGEST, Change, Memory, Outcome, Rows, Rules, step
+from analytics.detect.rounds import blocks, one_each
 from analytics.detectors.kinds import BY_NAME, GAUGE, is_rated
 from analytics.pair_index import MISSING
 from analytics.series import SeriesTable
@@ -33,13 +33,6 @@ if TYPE_CHECKING:
     from ingest.contract.batch import DeviceRow, RollupBatch
 
 K = TypeVar("K")
-
-MOST_ROUNDS = 1000
-"""Of one batch that holds a series more than once, so many points in time are looked at, the newest."""
-
-
-ROWS_AT_ONCE = 16_384
-"""Rows are stepped in blocks: large enough that a call costs little for each, small enough for the processor's cache."""
 
 
 class Decision(NamedTuple):
@@ -86,8 +79,7 @@ class Engine:
             self.counts["historical"] += len(batch)
             return []
         series, devices, fresh = self.table.resolve(batch)
-        moved = self._moved(batch, devices, fresh)
-        self._settle(batch, series, moved[batch.column("device")])
+        self._settle(batch, series, self._moved(batch, devices, fresh) if fresh.size else None)
         memory = Memory(self.table.columns, self.alarms, self.pools, self._rules)
         silences = self._silences.returned(memory, batch, series, devices)
         decisions = [self._silence(batch, devices, silent) for silent in silences]
@@ -114,12 +106,12 @@ class Engine:
         self.pools.load(pools)
         self._silences.load(silences)
 
-    def _settle(self, batch: RollupBatch, series: NDArray[np.int32], moved: NDArray[np.bool_]) -> None:
-        # Series that are new, or whose hardware or width is no longer what it was, are put into their cohort.
-        columns = self.table.columns
-        unsettled = moved | (columns["cohort"][series] == UNASSIGNED)
-        width = batch.column("width")
-        unsettled |= columns["width"][series] != width
+    def _settle(self, batch: RollupBatch, series: NDArray[np.int32], moved: NDArray[np.bool_] | None) -> None:
+        # Series that are new (their width is 0), or whose hardware or width is no longer what it was, are put into their cohort.
+        columns, width = self.table.columns, batch.column("width")
+        unsettled = columns["width"].take(series, mode="clip") != width
+        if moved is not None:
+            unsettled |= moved[batch.column("device")]
         for row in np.flatnonzero(unsettled & (series != MISSING)):
             metric = batch.metrics[batch.column("metric")[row]]
             hardware = batch.devices[batch.column("device")[row]].hardware
@@ -143,18 +135,15 @@ class Engine:
     def _rounds(self, batch: RollupBatch, series: NDArray[np.int32]) -> Iterator[NDArray[np.int64]]:
         # Each round holds one window of each series, older ones first; most batches are one round.
         revised = batch.column("revision") > 0
-        self.counts["revised"] += int(revised.sum())
-        self.counts["too_many_series"] += int((series == MISSING).sum())
+        self.counts["revised"] += int(np.count_nonzero(revised))
+        self.counts["too_many_series"] += int(np.count_nonzero(series == MISSING))
         finite = np.isfinite(batch.column("sum")) & np.isfinite(batch.column("last"))
-        self.counts["not_finite"] += int((~finite).sum())
+        self.counts["not_finite"] += len(batch) - int(np.count_nonzero(finite))
         end = batch.column("start") + batch.column("width")
-        for index in _one_each(np.flatnonzero(~revised & finite & (series != MISSING)), series, end):
-            fresh = end[index] > self.table.columns["last_end"][series[index]]
-            self.counts["late"] += int((~fresh).sum())
-            taken = index[fresh]
-            if (np.diff(series[taken]) < 0).any():
-                taken = taken[np.argsort(series[taken], kind="stable")]
-            yield from (taken[at : at + ROWS_AT_ONCE] for at in range(0, len(taken), ROWS_AT_ONCE))
+        for index in one_each(np.flatnonzero(~revised & finite & (series != MISSING)), series, end):
+            fresh = end.take(index) > self.table.columns["last_end"].take(series.take(index))
+            self.counts["late"] += len(fresh) - int(np.count_nonzero(fresh))
+            yield from blocks(index if fresh.all() else index[fresh], series)
 
     def _decision(self, batch: RollupBatch, row: int, rows: Rows, outcome: Outcome, at: int) -> Decision:
         columns, series = self.table.columns, int(rows.series[at])
@@ -234,27 +223,6 @@ def _within(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     if numbers.max() > LARGEST or numbers.min() < -LARGEST:
         return np.clip(numbers, -LARGEST, LARGEST)
     return numbers
-
-
-def _one_each(
-    index: NDArray[np.int64], series: NDArray[np.int32], end: NDArray[np.int64]
-) -> Iterator[NDArray[np.int64]]:
-    """Rows split so that no part holds a series twice, earlier windows first: at most `MOST_ROUNDS` parts, the newest."""
-    if (np.diff(series[index]) > 0).all() or _distinct(index, series).all():
-        yield index
-        return
-    ordered = index[np.argsort(end[index], kind="stable")]
-    ends_of_parts = np.flatnonzero(np.diff(end[ordered])) + 1
-    for part in np.split(ordered, ends_of_parts)[-MOST_ROUNDS:]:
-        yield part[_distinct(part, series)]
-
-
-def _distinct(index: NDArray[np.int64], series: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which rows are the last of their series among `index`."""
-    last = np.full(int(series[index].max(initial=0)) + 1, -1, np.int64)
-    last[series[index]] = index
-    distinct: NDArray[np.bool_] = last[series[index]] == index
-    return distinct
 
 
 def _changed(outcome: Outcome) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from analytics import series as series_module
 from analytics.columns import COLUMNS, HOT, Columns
+from analytics.detect import rounds
 from analytics.detect.block import Block, neighbours
 from analytics.detect.config import DetectConfig
 from analytics.detect.pools import CohortKey
@@ -134,3 +135,41 @@ def _step(watch: Watch, padded: Neighbours, end: int, values: NDArray[np.float64
         padded.absent,
     )
     return step(Memory(watch.table, watch.alarms, watch.pools, watch._rules), rows)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12),
+    st.permutations(range(12)),
+    st.integers(1, 7),
+    st.integers(1, 5),
+)
+def test_blocks_hold_each_row_once_and_part_what_lies_apart(
+    runs: list[tuple[int, int]], turned: list[int], at_once: int, few: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounds, "ROWS_AT_ONCE", at_once)
+        patch.setattr(rounds, "FAR", 5)
+        patch.setattr(rounds, "FEW", few)
+        ordered, _ = _series(runs, turned=False)
+        series = np.concatenate([ordered[at::12] for at in turned])
+        (index,) = rounds.one_each(np.arange(len(series)), series, np.zeros(len(series), np.int64))
+        parts = list(rounds.blocks(index, series))
+    assert series[index].tolist() == ordered.tolist()
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(series)))
+    far = [part for part in parts if (np.diff(series[part]) > 5).any()]
+    assert all((np.diff(series[part]) > 0).all() and len(part) <= at_once for part in parts)
+    assert (np.diff(ordered) > 5).sum() * few >= len(series) or sum(map(len, far)) <= few * len(runs)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=20))
+def test_a_series_that_a_batch_holds_often_is_looked_at_once_at_a_time(rows: list[tuple[int, int]]) -> None:
+    series, end = np.array([row[0] for row in rows], np.int32), np.array([row[1] for row in rows])
+    parts = list(rounds.one_each(np.arange(len(rows)), series, end))
+    for part in parts:
+        assert (np.diff(series[part]) > 0).all()
+    ends = [set(end[part].tolist()) for part in parts]
+    assert len(parts) == 1 or (
+        all(len(of) == 1 for of in ends) and [min(of) for of in ends] == sorted(set(end.tolist()))
+    )
+    looked = {(series[row], end[row]) for part in parts for row in part.tolist()}
+    assert looked == set(zip(series.tolist(), end.tolist(), strict=True))

@@ -113,9 +113,11 @@ def test_the_series_table_is_a_dictionary_with_a_bound(steps: list[list[tuple[in
 
 
 @settings(max_examples=examples(40), deadline=None)
-@given(st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=12), st.integers(1, 12), st.booleans())
+@given(
+    steps=st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=12), most=st.integers(1, 12), turns=st.booleans()
+)
 def test_what_a_gateway_named_before_is_found_as_if_it_were_named_anew(
-    steps: list[set[int]], most: int, turns: bool
+    *, steps: list[set[int]], most: int, turns: bool
 ) -> None:
     table = SeriesTable(most, forget_after_ms=2000)
     for window, places in enumerate(steps):
