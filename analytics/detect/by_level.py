@@ -8,7 +8,6 @@ import numpy as np
 
 from analytics.calibrate import bins_of
 from analytics.detect.merge import Detector
-from analytics.detect.pools import SILENT
 from analytics.detectors.alike import relative, shift
 from analytics.detectors.hysteresis import CALM, middle_of_three
 from analytics.detectors.level import UNCLIPPED, Judgement, Levels, distances, judge, learn, surprise
@@ -28,8 +27,8 @@ REMARKABLE = bins_of(np.array([8.0], np.float32))[0]
 class ByLevel(NamedTuple):
     """Of each row, shape (rows,): `bins` of surprise, `middle` of the last three, and what follows for an alarm.
 
-    `speaks`: whether there is a threshold; `hits`: it is reached; `hit_two_ago`: it was, two windows ago; `calms`: well
-    below.
+    `speaks`: whether there is a threshold; `hits`: it is reached; `hit_two_ago`, where it may be reached: it was, two windows
+    ago; `calms`, in alarms: well below.
     """
 
     judgement: Judgement
@@ -59,17 +58,15 @@ def look(state: State, pools: Pools, seen: Seen, min_windows: int) -> ByLevel:
     bins = bins_of(judgement.surprise)
     bins[state["seen"] < UNCLIPPED] = 0
     middle = middle_of_three(bins, state["bin_1"], state["bin_2"])
-    found = pools.level(state["cohort"])
-    speaks = (state["seen"] >= min_windows) & (found.enter != SILENT)
-    return ByLevel(
-        judgement=judgement,
-        bins=bins,
-        middle=middle,
-        speaks=speaks,
-        hits=speaks & (middle >= found.enter),
-        hit_two_ago=state["bin_2"] >= found.enter,
-        calms=bins < found.calm,
-    )
+    cohorts, calms = state["cohort"], np.zeros(len(bins), np.bool_)
+    speaks = (state["seen"] >= min_windows) & pools.speaks_for(Detector.LEVEL, cohorts)
+    # Few rows reach the lowest threshold of any pool: only these are held against their own.
+    some, on = np.flatnonzero(middle >= pools.least(Detector.LEVEL)), np.flatnonzero(state["alarm"])
+    enter, (hits, hit_two_ago) = pools.level(cohorts[some]).enter, np.zeros((2, len(bins)), np.bool_)
+    hits[some] = speaks[some] & (middle[some] >= enter)
+    hit_two_ago[some] = state["bin_2"][some] >= enter
+    calms[on] = bins[on] < pools.level(cohorts[on]).calm
+    return ByLevel(judgement, bins, middle, speaks, hits, hit_two_ago, calms)
 
 
 def stands_alone(state: State, pools: Pools, seen: Seen, found: ByLevel, end: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -111,7 +108,7 @@ def _pool(
     # when it has calmed down; a run that became an alarm is no part of the normal.
     remarkable = calm & (middle >= REMARKABLE)
     quiet = np.minimum(state["quiet"], CALM) + np.uint8(1)
-    state["quiet"][:] = np.where(remarkable, np.uint8(0), np.where(calm, quiet, state["quiet"]))
+    np.copyto(state["quiet"], quiet * ~remarkable, where=calm)
     over = np.flatnonzero(calm & (state["peak"] > 0) & (state["quiet"] >= CALM))
     ordinary = calm & ~remarkable & (state["seen"] > POOLED_AGE)
     ordinary[idle] = False

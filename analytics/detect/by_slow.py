@@ -56,8 +56,10 @@ def look(state: State, pools: Pools, rows: Rows, seen: Seen, level: ByLevel) -> 
     unrests = unrest.advance(
         unrest.Unrest(state["unrest"], state["usual_unrest"], state["unrest_spread"]), level.bins, weight
     )
-    young = np.flatnonzero(known < TERMS[Detector.DRIFT].windows)
-    drifts[young], unrests[young] = 0.0, 0.0
+    if known.min() < TERMS[Detector.DRIFT].windows:
+        is_old = known >= TERMS[Detector.DRIFT].windows
+        drifts *= is_old
+        unrests *= is_old
     drifting = _judge(state, pools, Detector.DRIFT, drifts)
     out = away[drifting.rows] * np.sign(slow.lean[drifting.rows]) > BACK
     drifting, unquiet = drifting._replace(holds=drifting.holds & out), _judge(state, pools, Detector.UNREST, unrests)
@@ -82,9 +84,13 @@ def forget(state: State, rows: NDArray[Any]) -> None:
 
 
 def _judge(state: State, pools: Pools, detector: Detector, surprises: NDArray[np.float32]) -> BySlow:
-    high = pools.high(detector, state["cohort"], surprises)
-    rows = np.flatnonzero(high | (state[_PEAK[detector]] > 0))
-    found, bins, high = pools.thresholds(detector, state["cohort"][rows]), bins_of(surprises[rows]), high[rows]
+    above = pools.high(detector, state["cohort"], surprises)
+    rows = np.union1d(above, np.flatnonzero(state[_PEAK[detector]]))
+    found, bins, high = (
+        pools.thresholds(detector, state["cohort"][rows]),
+        bins_of(surprises[rows]),
+        np.isin(rows, above),
+    )
     holds = high & (state["alarm"][rows] == alarm_of(detector))
     return BySlow(detector, rows, bins, high, found.pooled & (bins >= found.enter), holds)
 

@@ -182,10 +182,15 @@ class Pools:
         enter = self._enter[detector].take(pools)
         return Thresholds(enter, self._calm[detector].take(pools), enter != SILENT)
 
-    def high(self, detector: Detector, cohorts: NDArray[np.int16], surprises: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which rows are not calm: their surprise is in the bin below which a row is calm, or above it."""
-        least = EDGES[self._calm[detector]].astype(np.float32)[self._pool]
-        high: NDArray[np.bool_] = surprises >= least.take(cohorts)
+    def least(self, detector: Detector) -> int:
+        """The lowest bin of surprise that it takes to enter in any pool."""
+        return int(self._enter[detector].min())
+
+    def high(self, detector: Detector, cohorts: NDArray[np.int16], surprises: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Which rows, by number, are not calm: their surprise is in the bin below which a row is calm, or above it."""
+        least = EDGES[self._calm[detector]].astype(np.float32)
+        some = np.flatnonzero(surprises >= least.min())
+        high: NDArray[np.int64] = some[surprises[some] >= least[self._pool[cohorts[some]]]]
         return high
 
     def share(self, cohort: int, detector: Detector) -> float:
@@ -199,6 +204,11 @@ class Pools:
     def speaks(self, cohorts: NDArray[np.int16], detectors: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Whether a pool speaks for this detector of each row, shape (rows,)."""
         found: NDArray[np.bool_] = self._enter[detectors, self._pool[cohorts]] != SILENT
+        return found
+
+    def speaks_for(self, detector: Detector, cohorts: NDArray[np.int16]) -> NDArray[np.bool_]:
+        """Whether a pool speaks for one detector in each row, shape (rows,)."""
+        found: NDArray[np.bool_] = (self._enter[detector] != SILENT)[self._pool].take(cohorts)
         return found
 
     def tail(self, cohort: int, detector: Detector) -> Tail | None:
