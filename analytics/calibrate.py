@@ -57,8 +57,10 @@ UNKNOWN_TAIL = Tail(start=2.7055, share=TAIL_SHARE, scale=2.0 * LEAST_SLOPE, sha
 
 def bins_of(surprises: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The histogram bin of each surprise (≥ 0), shape (rows,), uint8: a float32's own bits are a logarithmic scale."""
-    bits = (surprises.astype(np.float32) + np.float32(_OFFSET_VALUE)).view(np.int32)
-    bins: NDArray[np.uint8] = np.minimum((bits >> _SHIFT) - _OFFSET, BINS - 1).astype(np.uint8)
+    bits = (surprises.astype(np.float32, copy=False) + np.float32(_OFFSET_VALUE)).view(np.int32)
+    bits >>= _SHIFT
+    bits -= _OFFSET
+    bins: NDArray[np.uint8] = np.minimum(bits, BINS - 1, out=bits).astype(np.uint8)
     return bins
 
 

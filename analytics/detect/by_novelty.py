@@ -9,7 +9,7 @@ import numpy as np
 from analytics.calibrate import bins_of
 from analytics.detect.merge import TERMS, Detector
 from analytics.detect.pools import SILENT
-from analytics.detectors.novelty import WARM_UP, Ranges, beyond, outside, total, widen
+from analytics.detectors.novelty import WARM_UP, Ranges, beyond, newest, outside, total, widen
 from analytics.detectors.onset import fade
 from analytics.detectors.own_past import MOST, rarity
 from analytics.detectors.profile import HOUR_MS, Coded, add_hour, expect
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from analytics.detect.alarms import Alarms
     from analytics.detect.block import Block
     from analytics.detect.pools import Pools
-    from analytics.detectors.signals import Signals
 
 WINDOWS_MOST = 65_000
 _FROM = TERMS[Detector.NOVELTY].windows
@@ -31,13 +30,13 @@ _FROM = TERMS[Detector.NOVELTY].windows
 class ByNovelty(NamedTuple):
     """Of the `rows` that are new in something or in alarm, by number, ascending: the others are as they were.
 
-    `signals` of all rows of the block; of the named: `score`, the summed novelty, its `rarity` by the
-    series' own past, whether it has `begun` just now, the signal (`part`) that is the newest. `speaks`: there is a threshold;
-    `hits`: it is reached by something that has begun; `calms`: well below.
+    `wider`: their ranges with this window in them; `score`, the summed novelty, its `rarity` by the series' own past, whether
+    it has `begun` just now, the signal (`part`) that is the newest. `speaks`: there is a threshold; `hits`: it is reached by
+    something that has begun; `calms`: well below.
     """
 
     rows: NDArray[np.int64]
-    signals: Signals
+    wider: Ranges
     score: NDArray[np.float32]
     rarity: NDArray[np.float32]
     begun: NDArray[np.bool_]
@@ -68,10 +67,11 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
     state["hour_sum"] += now.values
     state["hour_windows"] += np.uint16(1)
     signals = advance(Moving(*(state[name] for name in Moving._fields)), state["windows"], now)
-    known = Ranges(state["low"], state["high"])
+    ranges = Ranges(state["low"], state["high"])
     on = np.flatnonzero(state["alarm"])
-    rows = np.union1d(outside(known, signals), on) if on.size else outside(known, signals)
-    parts = beyond(known.of(rows), of(signals, rows), least[rows])
+    rows = np.union1d(outside(ranges, signals), on) if on.size else outside(ranges, signals)
+    known, seen = ranges.of(rows), of(signals, rows)
+    parts = beyond(known, seen, least[rows])
     parts[:, state["windows"][rows] < WARM_UP] = 0.0
     score = total(parts)
     begun = score > state["newest"][rows]
@@ -87,11 +87,11 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
     speaks = enter != SILENT
     return ByNovelty(
         rows=rows,
-        signals=signals,
+        wider=widen(known, seen),
         score=score,
         rarity=rare,
         begun=begun,
-        part=parts.argmax(axis=0).astype(np.uint8),
+        part=newest(parts),
         speaks=speaks,
         hits=speaks & begun & (bins >= enter),
         calms=bins < calm,
@@ -101,8 +101,7 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
 def take(state: State, pools: Pools, found: ByNovelty, idle: NDArray[np.int64]) -> None:
     """Learn what was new, pool how rare that was, and remember. What is new in an alarm is seen, but not learned from."""
     rows = found.rows
-    low, high = widen(Ranges(state["low"], state["high"]).of(rows), of(found.signals, rows))
-    state["low"][:, rows], state["high"][:, rows] = low, high
+    state["low"][:, rows], state["high"][:, rows] = found.wider
     _pool(state, pools, found, idle)
     learned = rows[found.begun & (state["alarm"][rows] == 0)]
     fade(state["newest"])

@@ -34,15 +34,30 @@ _FREEDOM = np.clip(_AGE - 1.0, 1.0, FREEDOM_MOST)
 _WIDENING = 1.0 + 1.0 / np.maximum(_AGE, 1.0)
 
 
-def _table(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
-    return numbers.astype(np.float32)
+class _ByAge(NamedTuple):
+    """A number for each number of windows seen, the same from `settled` windows on."""
+
+    numbers: NDArray[np.float32]
+    settled: int
+
+    @staticmethod
+    def of(numbers: NDArray[np.float64]) -> _ByAge:
+        """These, of shape (SEEN_MOST + 1,)."""
+        rounded = numbers.astype(np.float32)
+        return _ByAge(rounded, int(np.flatnonzero(rounded != rounded[-1]).max(initial=-1)) + 1)
+
+    def take(self, seen: NDArray[np.uint8]) -> NDArray[np.float32] | np.float32:
+        """That of each row; one number for all when it is the same."""
+        if seen.size and seen.min() >= self.settled:
+            return np.float32(self.numbers[-1])
+        return self.numbers.take(seen)
 
 
-_LEVEL_WEIGHT = _table(np.maximum(1.0 / (_AGE + 1.0), 1.0 / LEVEL_MEMORY))
-_SCALE_WEIGHT = _table(np.maximum(1.0 / np.maximum(_AGE, 1.0), 1.0 / SCALE_MEMORY))
-_PER_SQUARE = _table(1.0 / (_FREEDOM * _WIDENING))
-_FACTOR = _table(((8.0 * _FREEDOM + 1.0) / (8.0 * _FREEDOM + 3.0)) ** 2 * _FREEDOM)
-_PER_SPREAD = _table(1.0 / (_WIDENING * np.where(_AGE < UNCLIPPED, 1.0, CLIPPED_VARIANCE)))
+_LEVEL_WEIGHT = _ByAge.of(np.maximum(1.0 / (_AGE + 1.0), 1.0 / LEVEL_MEMORY))
+_SCALE_WEIGHT = _ByAge.of(np.maximum(1.0 / np.maximum(_AGE, 1.0), 1.0 / SCALE_MEMORY))
+_PER_SQUARE = _ByAge.of(1.0 / (_FREEDOM * _WIDENING))
+_FACTOR = _ByAge.of(((8.0 * _FREEDOM + 1.0) / (8.0 * _FREEDOM + 3.0)) ** 2 * _FREEDOM)
+_PER_SPREAD = _ByAge.of(1.0 / (_WIDENING * np.where(_AGE < UNCLIPPED, 1.0, CLIPPED_VARIANCE)))
 
 
 class Levels(NamedTuple):
@@ -86,8 +101,8 @@ def distances(
 
 def surprise(distance: NDArray[np.float32], seen: NDArray[np.uint8]) -> NDArray[np.float32]:
     """How surprising distances in scales are for series of so many windows, shape (rows,)."""
-    share = distance * distance * _by_age(_PER_SQUARE, seen)
-    compressed: NDArray[np.float32] = _by_age(_FACTOR, seen) * np.log(share + np.float32(1.0))
+    share = distance * distance * _PER_SQUARE.take(seen)
+    compressed: NDArray[np.float32] = _FACTOR.take(seen) * np.log(share + np.float32(1.0))
     return compressed
 
 
@@ -99,11 +114,11 @@ def learn(known: Levels, values: NDArray[np.float32], samples: NDArray[np.float3
     bound[young] = np.inf
     residual[young[known.seen[young] == 0]] = 0.0
     np.minimum(np.maximum(residual, -bound, out=residual), bound, out=residual)
-    weight = _by_age(_SCALE_WEIGHT, known.seen)
+    weight = _SCALE_WEIGHT.take(known.seen)
     variance = known.scale * known.scale
-    variance += weight * (residual * residual / judged.fewer * _by_age(_PER_SPREAD, known.seen) - variance)
+    variance += weight * (residual * residual / judged.fewer * _PER_SPREAD.take(known.seen) - variance)
     learned = Levels(
-        level=known.level + _by_age(_LEVEL_WEIGHT, known.seen) * residual,
+        level=known.level + _LEVEL_WEIGHT.take(known.seen) * residual,
         scale=np.sqrt(variance),
         samples=known.samples + weight * (samples - known.samples),
         seen=np.minimum(known.seen, SEEN_MOST - 1) + np.uint8(1),
@@ -111,10 +126,3 @@ def learn(known: Levels, values: NDArray[np.float32], samples: NDArray[np.float3
     first = young[known.seen[young] == 0]
     learned.level[first], learned.scale[first], learned.samples[first] = values[first], 0.0, samples[first]
     return learned
-
-
-def _by_age(table: NDArray[np.float32], seen: NDArray[np.uint8]) -> NDArray[np.float32] | np.float32:
-    """The table's number for each row; one number when all rows are old."""
-    if seen.size and seen.min() == SEEN_MOST:
-        return np.float32(table[SEEN_MOST])
-    return table.take(seen)

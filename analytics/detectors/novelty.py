@@ -69,3 +69,12 @@ def total(parts: NDArray[np.float32]) -> NDArray[np.float32]:
     for part in parts[1:]:
         summed += part
     return summed
+
+
+def newest(parts: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The signal that is farthest outside, the first of those that are equally far; shape (rows,)."""
+    found, most = np.zeros(parts.shape[1], np.uint8), parts[0].copy()
+    for number, part in enumerate(parts[1:], start=1):
+        np.copyto(found, np.uint8(number), where=part > most)
+        np.maximum(most, part, out=most)
+    return found

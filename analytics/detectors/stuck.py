@@ -58,8 +58,8 @@ def repeated(mean: NDArray[np.float64], last: NDArray[np.float64], previous: NDA
 def advance(known: Runs, same: NDArray[np.bool_]) -> Ended:
     """One window on: `known` is changed in place, but for `longest`."""
     if known.changes.size and known.changes.min() < CHANGES:
-        known.changes[~same & (known.changes < CHANGES)] += np.uint8(1)
-    running = np.flatnonzero(known.repeats)
+        np.add(known.changes, ~same & (known.changes < CHANGES), out=known.changes)
+    running = np.flatnonzero(known.repeats != 0)
     over = running[~same[running]]
     ended = Ended(over, known.repeats[over])
     known.repeats[over] = 0

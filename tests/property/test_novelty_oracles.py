@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.detect.recording import detect
-from analytics.detectors.novelty import SMALL, Ranges, beyond, outside, total, widen
+from analytics.detectors.novelty import SMALL, Ranges, beyond, newest, outside, total, widen
 from analytics.detectors.own_past import PRIOR, PRIOR_MEAN, rarity
 from analytics.detectors.profile import DAY, SLOTS, STEPS, UNKNOWN, Coded, add_hour, expect
 from analytics.detectors.signals import SIGNALS, Moving, Window, advance, of
@@ -147,3 +147,15 @@ def test_a_jump_is_an_alert_once_and_its_end_is_the_new_normal() -> None:
 
 def test_a_constant_series_says_nothing() -> None:
     assert not detect(np.arange(500, dtype=np.int64) * 60_000, np.full((500, 1), 7.0)).alert.any()
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda n: st.lists(st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=n, max_size=n), min_size=1, max_size=7)
+    )
+)
+def test_the_newest_signal_is_the_first_of_the_farthest(parts: list[list[float]]) -> None:
+    found = newest(np.array(parts, np.float32))
+    for at, number in enumerate(found.tolist()):
+        column = [part[at] for part in parts]
+        assert number == column.index(max(column))
