@@ -55,6 +55,11 @@ class Classes:
         windows = _windows(batch, np.array([one is not None for one in classes]))
         return [event for window in windows for event in self._take(batch, classes[window.row], window)]
 
+    @property
+    def pools(self) -> int:
+        """How many classes of devices of the same metrics are remembered, those that no device is in any more included."""
+        return len(self._pools)
+
     def take_full(self) -> int:
         """How many windows of devices that found no room there were since this was asked last."""
         full, self._full = self._full, 0
@@ -98,7 +103,7 @@ class Classes:
     def _company(self, place: Place, window: _Window) -> Company | None:
         company = self._devices.get(place)
         if company and company.is_stale(window.end, round(self._config.relearn_after_s * 1000)):
-            self._drop(place)
+            self._drop(place, window.end)
             company = None
         if company is None:
             if len(self._devices) >= self._config.together_devices and not self._forget(window.end):
@@ -111,18 +116,32 @@ class Classes:
         before = now - round(self._config.forget_after_s * 1000)
         silent = [place for place, company in self._devices.items() if company.last_end < before]
         for place in silent:
-            self._drop(place)
+            self._drop(place, now)
         return bool(silent)
 
-    def _drop(self, place: Place) -> None:
+    def _drop(self, place: Place, now: int) -> None:
         company = self._devices.pop(place)
         if company.pool_key is not None:
-            self._pool(company).members -= 1
+            pool = self._pool(company)
+            pool.members, pool.left_at = pool.members - 1, now
 
     def _pool(self, company: Company) -> JointPool:
         assert company.pool_key is not None
-        rate = self._config.false_alerts_per_1k_series_day
-        return self._pools.setdefault(company.pool_key, JointPool(rate, company.width))
+        pool = self._pools.get(company.pool_key)
+        if pool is None:
+            self._forget_pools(company.last_end)
+            rate = self._config.false_alerts_per_1k_series_day
+            pool = self._pools[company.pool_key] = JointPool(rate, company.width)
+        return pool
+
+    def _forget_pools(self, now: int) -> None:
+        # What was learned of a class waits for its devices to come back, as long as they would be remembered themselves.
+        before = now - round(self._config.forget_after_s * 1000)
+        empty = [key for key, pool in self._pools.items() if not pool.members]
+        empty.sort(key=lambda key: self._pools[key].left_at, reverse=True)
+        for place, key in enumerate(empty):
+            if place >= self._config.together_devices or self._pools[key].left_at < before:
+                del self._pools[key]
 
 
 class _Window(NamedTuple):

@@ -15,7 +15,7 @@ from analytics.detect.round import LARGEST, Change, Memory, Outcome, Rows, Rules
 from analytics.detect.score import score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -106,11 +106,12 @@ def detect_devices(
     rate: float = DEFAULT_RATE,
     width_ms: int | None = None,
     metrics: Sequence[Sequence[str]] = (),
+    told: Callable[[int], None] = lambda _: None,
 ) -> list[Detection]:
     """Watch several devices side by side, the n-th row of each at once; see `detect`.
 
     `metrics`: names by device. Where five or more devices name the same metric, these series are pooled: what is rare among
-    all of them decides. Without names each device stands for itself.
+    all of them decides. Without names each device stands for itself. `told` is told of each row that is done.
     """
     for times, values in devices:
         if values.ndim != 2 or times.shape != values.shape[:1]:  # noqa: PLR2004 - rows and metrics
@@ -133,6 +134,7 @@ def detect_devices(
                 columns, _take(watch, series, start[row, series], values[row, series]), strict=True
             ):
                 column[row, series] = some
+        told(1)
     ends = np.cumsum([number for _, number in tenants])
     return [
         Detection._make(column[: len(times), end - v.shape[1] : end] for column in found)

@@ -14,7 +14,7 @@ from analytics.detect.score import score
 from analytics.detect.together_pool import JointPool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,6 +41,7 @@ def detect_together(
     rate: float = DEFAULT_RATE,
     width_ms: int | None = None,
     metrics: Sequence[Sequence[str]] = (),
+    told: Callable[[int], None] = lambda _: None,
 ) -> list[JointDetection | None]:
     """Watch all metrics of each device together; see `detect_devices` for what the arguments are.
 
@@ -59,6 +60,7 @@ def detect_together(
     for row in range(max((len(times) for times, _ in devices), default=0)):
         for one in watched:
             one.step(row)
+        told(1)
     return [one.found() for one in watched]
 
 

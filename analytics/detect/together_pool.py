@@ -18,12 +18,13 @@ LEAST_POINTS = 5000
 class JointPool(msgspec.Struct):
     """Of devices of one class, tenant and window width (ms): a device counts as one series.
 
-    `rate`: false alerts asked for, per 1,000 series and day.
+    `rate`: false alerts asked for, per 1,000 series and day. `left_at` (ms): when a device was dropped from it last.
     """
 
     rate: float
     width: int
     members: int = 0
+    left_at: int = 0
     points: int = 0
     fitted_at: int = 0
     tail: Tail | None = None

@@ -58,7 +58,7 @@ def detect_files(files: tuple[Path, ...], rate: float, plot: Path | None, *, per
     Several metrics are also looked at (together); reasons name the likeliest causes first. Rows go to standard output
     as CSV, in the order of the file, a summary beside it. Exit code 2 for a file that cannot be read as such a table.
     """
-    found = _detect([_read(path) for path in files], rate)
+    found = _detect([_read(path) for path in files], rate, is_shown=sys.stderr.isatty() and not as_json)
     if plot is not None:
         plot.write_text(svg(found))
     if as_json:
@@ -72,10 +72,12 @@ def detect_files(files: tuple[Path, ...], rate: float, plot: Path | None, *, per
         click.echo(_sentence(_summary(one)), err=True)
 
 
-def _detect(tables: Sequence[Table], rate: float) -> list[Found]:
+def _detect(tables: Sequence[Table], rate: float, *, is_shown: bool) -> list[Found]:
     devices, metrics = [(t.times, t.values) for t in tables], [t.metrics for t in tables]
-    single = detect_devices(devices, rate, metrics=metrics)
-    joint = detect_together(devices, rate, metrics=metrics)
+    steps = 2 * max((len(table.times) for table in tables), default=0)
+    with click.progressbar(length=steps, label="rows, each twice", file=sys.stderr, hidden=not is_shown) as bar:
+        single = detect_devices(devices, rate, metrics=metrics, told=bar.update)
+        joint = detect_together(devices, rate, metrics=metrics, told=bar.update)
     return [Found(*one) for one in zip(tables, single, joint, strict=True)]
 
 

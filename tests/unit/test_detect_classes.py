@@ -91,6 +91,27 @@ def test_there_is_room_for_so_many_devices_and_the_others_are_counted() -> None:
     assert (len(small), small.take_full(), small.take_full()) == (1, 30, 0)
 
 
+def test_what_no_device_is_in_any_more_is_remembered_for_a_while() -> None:
+    classes = Classes(msgspec.structs.replace(PUMPS, relearn_after_s=5.0, forget_after_s=100.0))
+    pools = []
+    for turn in range(6):
+        fleet = Fleet(2, (*METRICS, f"fan_{turn}"))
+        run(classes, [fleet.batch(np.ones((2, 5)), 60 * turn + window) for window in range(25)])
+        pools.append(classes.pools)
+    assert pools == [1, 2, 3, 3, 3, 3]
+    again = Classes(PUMPS)
+    again.load(classes.dump())
+    assert again.pools == 3
+
+
+def test_of_classes_without_devices_as_many_are_remembered_as_there_may_be_devices() -> None:
+    classes = Classes(msgspec.structs.replace(PUMPS, relearn_after_s=5.0, together_devices=2))
+    for turn in range(6):
+        fleet = Fleet(2, (*METRICS, f"fan_{turn}"))
+        run(classes, [fleet.batch(np.ones((2, 5)), 60 * turn + window) for window in range(25)])
+    assert classes.pools == 1 + 2
+
+
 def test_only_the_named_metrics_and_who_has_two_of_them() -> None:
     named = Classes(DetectConfig(together=[DeviceClass(name="pumps", metrics=["flow", "heat"])]))
     single = Classes(DetectConfig(together=[DeviceClass(name="pumps", metrics=["flow"])]))
