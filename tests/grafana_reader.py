@@ -33,7 +33,7 @@ class Reader:
     ) -> None:
         self._influx, self._prometheus, self._api, self._until = influx, prometheus, api, until
         self._auth = (prometheus.username, prometheus.password)
-        self._client = httpx.Client(trust_env=False, timeout=30.0, headers={"Authorization": f"Bearer {token}"})
+        self._client = httpx.Client(trust_env=False, timeout=90.0, headers={"Authorization": f"Bearer {token}"})
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from edge_aggregator.receive.port import Arrival, Message
 
-DEADLINE_S = 30
+DEADLINE_S = 90
 
 
 class HeldIntake:

@@ -187,7 +187,7 @@ class Worker:
 
     async def _get(self, path: str) -> httpx.Response | None:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        async with httpx.AsyncClient(trust_env=False, timeout=10.0) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60.0) as client:
             try:
                 return await client.get(self.address + path, headers=headers)
             except httpx.TransportError:

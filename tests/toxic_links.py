@@ -94,7 +94,7 @@ async def toxiproxy(folder: Path) -> AsyncIterator[Toxiproxy]:
     url = f"http://{LOOPBACK}:{port}"
     try:
         await until(lambda: find(process) is None or _answers(url))
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60.0) as client:
             yield Toxiproxy(client)
     finally:
         end(process, signal.SIGTERM)

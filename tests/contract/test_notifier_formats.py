@@ -122,7 +122,7 @@ class RealAlertmanager:
         self.notifier = Alertmanager(config, endpoint.password, clock)
         self.now = clock.now_ms()
         auth = (endpoint.username, endpoint.password) if endpoint.username else None
-        self._http = httpx.AsyncClient(base_url=endpoint.url, auth=auth, trust_env=False)
+        self._http = httpx.AsyncClient(base_url=endpoint.url, auth=auth, trust_env=False, timeout=60.0)
 
     async def shown(self, fingerprint: str) -> list[dict[str, Any]]:
         answer = await self._http.get("/api/v2/alerts", params={"filter": f'fingerprint="{fingerprint}"'})

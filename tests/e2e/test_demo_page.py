@@ -85,7 +85,7 @@ async def test_two_clicks_lead_from_the_demo_to_why_the_rollout_failed_and_every
 
 async def _look_after_an_alert(page: Page, address: str, token: str) -> None:
     # The devices that the release has bricked stay silent; others may have been so for a moment on a loaded machine.
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60.0) as client:
         bricked = (await client.get(f"{address}v1/devices?state=silent&firmware=2.3.0")).json()["data"]
         alerts = (await client.get(f"{address}v1/alerts?state=firing&limit=1000")).json()["data"]
     names = {device["device"] for device in bricked}

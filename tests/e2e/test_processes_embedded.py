@@ -135,7 +135,7 @@ async def the_metrics_speak(house: House) -> None:
 
 async def the_pages_answer(house: House, said: int) -> None:
     token = {"Authorization": f"Bearer {house.credentials.token}"}
-    async with httpx.AsyncClient(base_url=house.api.address, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=house.api.address, trust_env=False, timeout=60.0) as client:
         statuses: dict[str, Any] = {}
         for path in ("/", "/healthz", "/readyz", "/metrics", "/v1/devices", "/v1/ledger", "/v1/alerts"):
             statuses[path] = (await client.get(path)).status_code, (await client.get(path, headers=token)).status_code

@@ -183,7 +183,7 @@ async def test_tls_is_served_beyond_loopback_and_demanded_there(tmp_path: Path) 
     async with running(centre):
         port = httpx.URL(centre.api.address).port
         trusted = ssl.create_default_context(cafile=files.ca)
-        async with httpx.AsyncClient(verify=trusted, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=trusted, trust_env=False, timeout=60.0) as client:
             answer = await client.get(f"https://127.0.0.1:{port}/healthz")
         assert (answer.status_code, answer.headers["strict-transport-security"]) == (200, "max-age=31536000")
 

@@ -38,7 +38,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def iot(address: str) -> Any:
-    httpx.post(f"{address}/moto-api/reset", trust_env=False)
+    httpx.post(f"{address}/moto-api/reset", trust_env=False, timeout=60.0)
     return boto3.client(
         "iot", region_name=REGION, endpoint_url=address, aws_access_key_id="AKIA", aws_secret_access_key="secret"
     )
@@ -65,7 +65,7 @@ async def tried(address: str, order: Order, **changes: Any) -> Tried:
     )
     attempt = OrderAttempt([config], lambda _: "AKIA:secret", SystemClock())
     record = Record(ORDERS, 0, 0, b"fw", msgspec.json.encode(order), (), T0)
-    async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60.0) as client:
         return await attempt(client, record)
 
 

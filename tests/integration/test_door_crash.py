@@ -82,7 +82,7 @@ async def test_a_door_killed_at_a_step_continues_exactly(house: DoorHouse, gatew
     forged = gateway.sign_value(b"forged")
     await house.send(gateway.record(Row(values=(1.0,))), forged, gateway.record(Row(values=(1.0, 2.0), revision=1)))
     house.start(log=log)  # type: ignore[arg-type]  # the rest is passed on
-    await asyncio.wait_for(log.halted.wait(), 30)
+    await asyncio.wait_for(log.halted.wait(), 90)
     await house.kill()
     await house.send(gateway.record())
     house.start()

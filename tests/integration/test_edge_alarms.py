@@ -123,7 +123,7 @@ async def metrics_page(here: Site) -> AsyncIterator[httpx.AsyncClient]:
     serving = asyncio.create_task(server.run())
     await server.started.wait()
     try:
-        async with httpx.AsyncClient(base_url=server.address, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=server.address, trust_env=False, timeout=60.0) as client:
             yield client
     finally:
         server.drain()

@@ -108,7 +108,7 @@ async def test_taps_are_bounded_and_nonsense_is_no_question(tmp_path: Path) -> N
 
 def _said(folder: Path, question: bytes) -> bytes:
     with socket_address(folder) as address, socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(30.0)
+        link.settimeout(90.0)
         link.connect(address)
         try:
             link.sendall(question)

@@ -47,7 +47,7 @@ async def judged(folder: Path) -> AsyncIterator[Centre]:
 
 
 def plain() -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=20.0, trust_env=False, verify=NO_TLS)
+    return httpx.AsyncClient(timeout=60.0, trust_env=False, verify=NO_TLS)
 
 
 def address_of(centre: Centre, text: Any) -> Any:

@@ -98,16 +98,16 @@ async def _rest(consumer: Consumer) -> list[int]:
 async def test_what_was_acknowledged_survives_the_brokers_death(
     kafka: RunningServer[KafkaEndpoint], log: KafkaLog, topic: str
 ) -> None:
-    acknowledged = 0
-    killing = asyncio.create_task(_kill_soon(kafka))
+    acknowledged, killing = 0, None
     for call in range(10_000):
         try:
             await log.append(numbered(topic, 10, first=10 * call))
         except LogUnavailableError:
             break
         acknowledged += 10
+        killing = killing or asyncio.create_task(_kill_soon(kafka))
+    assert killing
     await killing
-    assert acknowledged
     await asyncio.to_thread(kafka.start)
     await eventually(log.append, numbered(topic, 10, first=acknowledged))
     tail = await eventually(_tail, log, topic)

@@ -78,7 +78,7 @@ async def test_what_is_told_is_what_would_be_sent_to_the_byte(tmp_path: Path) ->
     method, address, content_type, body = line.split(maxsplit=3)
     async with Receiver(standing_in(server)) as receiver:
         path = httpx.URL(address).raw_path.decode()
-        async with httpx.AsyncClient(base_url=receiver.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=receiver.url, trust_env=False, timeout=60.0) as client:
             await client.request(method, path, content=body, headers={"Content-Type": content_type})
     assert server.is_back()
 

@@ -81,7 +81,7 @@ def worker(
 async def outputs(log: SqliteLog, expected: int) -> list[Record]:
     consumer = await log.subscribe(["out"], group=None, member="reader")
     found: list[Record] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while len(found) < expected:
             found += await consumer.poll(1000, 0.1)
     await consumer.close()
@@ -121,7 +121,7 @@ async def test_a_crash_after_the_save_appends_what_was_queued(log: SqliteLog, tm
     await feed(log, [5])
     crashed = asyncio.create_task(worker(Flaky(log, 10**9), tmp_path).run())
     checkpoint = Checkpoint(tmp_path / "summing.db")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not checkpoint.unsent():  # noqa: ASYNC110 - another worker's file has no event to wait for
             await asyncio.sleep(0.02)
     crashed.cancel()
@@ -134,7 +134,7 @@ async def test_a_log_that_is_away_is_waited_for_and_said(log: SqliteLog, tmp_pat
     await feed(log, [1, 1])
     running = worker(flaky, tmp_path, health)
     task = asyncio.create_task(running.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while "summing" not in health.reasons() and flaky.failures:  # noqa: ASYNC110 - health is looked at, not awaited
             await asyncio.sleep(0.005)
     assert {record.value for record in await outputs(log, 2)} == {b"1", b"2"}

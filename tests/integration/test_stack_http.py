@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.servers
 
+PATIENCE_S = 60.0
+
 QUERY = 'from(bucket: "{bucket}") |> range(start: 0) |> filter(fn: (r) => r._measurement == "{measurement}")'
 
 
@@ -44,7 +46,9 @@ async def test_points_and_token_survive_a_restart_and_a_kill(influxdb: RunningSe
 
 
 def test_influxdb_refuses_a_wrong_token(influxdb: RunningServer[InfluxEndpoint]) -> None:
-    answer = httpx.get(f"{influxdb.endpoint.url}/api/v2/buckets", headers={"Authorization": "Token wrong"})
+    answer = httpx.get(
+        f"{influxdb.endpoint.url}/api/v2/buckets", headers={"Authorization": "Token wrong"}, timeout=PATIENCE_S
+    )
     assert answer.status_code == 401
 
 
@@ -52,7 +56,7 @@ def test_an_alert_is_taken_and_shown(alertmanager: RunningServer[AlertmanagerEnd
     endpoint = alertmanager.endpoint
     # A name of its own: the server is the session's, other tests' alerts are in it too.
     alert = {"labels": {"alertname": "StackShown", "device": "d1"}, "annotations": {"summary": "nothing for 90 s"}}
-    with httpx.Client(base_url=endpoint.url, auth=(endpoint.username, endpoint.password)) as client:
+    with httpx.Client(base_url=endpoint.url, auth=(endpoint.username, endpoint.password), timeout=PATIENCE_S) as client:
         client.post("/api/v2/alerts", json=[alert]).raise_for_status()
         shown = client.get("/api/v2/alerts", params={"filter": 'alertname="StackShown"'}).json()
     assert [found["labels"]["device"] for found in shown] == ["d1"]
@@ -60,8 +64,8 @@ def test_an_alert_is_taken_and_shown(alertmanager: RunningServer[AlertmanagerEnd
 
 def test_alertmanager_refuses_strangers(alertmanager: RunningServer[AlertmanagerEndpoint]) -> None:
     url = f"{alertmanager.endpoint.url}/api/v2/alerts"
-    assert httpx.get(url).status_code == 401
-    assert httpx.get(url, auth=(alertmanager.endpoint.username, "wrong")).status_code == 401
+    assert httpx.get(url, timeout=PATIENCE_S).status_code == 401
+    assert httpx.get(url, auth=(alertmanager.endpoint.username, "wrong"), timeout=PATIENCE_S).status_code == 401
 
 
 def test_silences_survive_a_restart(alertmanager: RunningServer[AlertmanagerEndpoint]) -> None:
@@ -74,7 +78,7 @@ def test_silences_survive_a_restart(alertmanager: RunningServer[AlertmanagerEndp
         "comment": "being moved",
     }
     auth = (endpoint.username, endpoint.password)
-    httpx.post(f"{endpoint.url}/api/v2/silences", json=silence, auth=auth).raise_for_status()
+    httpx.post(f"{endpoint.url}/api/v2/silences", json=silence, auth=auth, timeout=PATIENCE_S).raise_for_status()
     alertmanager.restart()
-    kept = httpx.get(f"{endpoint.url}/api/v2/silences", auth=auth).json()
+    kept = httpx.get(f"{endpoint.url}/api/v2/silences", auth=auth, timeout=PATIENCE_S).json()
     assert [found["comment"] for found in kept] == ["being moved"]

@@ -43,7 +43,7 @@ def read(chunk: bytes) -> list[tuple[str, Any]]:
 
 async def until(chunks: AsyncIterator[bytes], last: str) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not found or found[-1][0] != last:
             found += read(await anext(chunks))
     return found

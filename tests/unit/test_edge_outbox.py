@@ -193,7 +193,7 @@ async def forward(bench: Bench, log: ScriptedLog, signer: Signer | None = None) 
         part="forward",
     )
     forwarder.drain()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         await forwarder.run()
     return health
 

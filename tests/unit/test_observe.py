@@ -41,7 +41,7 @@ async def observed(config: ObserveConfig, health: Health | None = None) -> Async
 
 
 async def get(server: ObserveServer, path: str, method: str = "GET", **options: Any) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=server.address, trust_env=False, **options) as client:
+    async with httpx.AsyncClient(base_url=server.address, trust_env=False, timeout=60.0, **options) as client:
         return await client.request(method, path)
 
 
