@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
 import httpcore
 import httpx
+
+from analytics.alerts.network import ForbiddenAddressError
 
 if TYPE_CHECKING:
     import ssl
@@ -57,15 +58,11 @@ class Guard(httpcore.AsyncNetworkBackend):
     async def _addresses(self, host: str, port: int) -> list[str]:
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return self._network.allowed(host, found)
+        except ForbiddenAddressError as error:
+            raise httpcore.ConnectError(str(error)) from error
         except OSError as error:
             raise httpcore.ConnectError(f"{host}: {error}") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
-        allowed = [one for one in addresses if self._network.allows(ipaddress.ip_address(one), host)]
-        if addresses and not allowed:
-            raise httpcore.ConnectError(
-                f"{host} is {addresses[0]}, where no receiver may be; analytics.alerts.network.allow says which may"
-            )
-        return allowed
 
 
 def guarded_transport(trusted: ssl.SSLContext, network: Network, proxy: str) -> httpx.AsyncHTTPTransport:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import socket
 import ssl
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from analytics.alerts.network import ForbiddenAddressError, Network
 from analytics.alerts.notifier import GROUP_MOST, PermanentlyRefusedError, TemporarilyRefusedError
 from analytics.alerts.telling import text, title
 
@@ -24,10 +26,11 @@ _FOR_GOOD = 500
 class Mail:
     """Delivers to one list of people through one server."""
 
-    def __init__(self, config: MailConfig, password: str, clock: Clock) -> None:
+    def __init__(self, config: MailConfig, password: str, clock: Clock, network: Network | None = None) -> None:
         self.name, self.most_wait_s = config.name, config.most_wait_s
         self.group_most, self.is_tracker = GROUP_MOST, False
         self._config, self._password, self._clock = config, password, clock
+        self._network = network or Network()
 
     async def send(self, notification: Notification) -> None:
         """One mail. Raises TemporarilyRefusedError, PermanentlyRefusedError."""
@@ -41,6 +44,8 @@ class Mail:
             raise TemporarilyRefusedError(f"the server takes neither user nor password: {error.smtp_code}") from error
         except smtplib.SMTPResponseException as error:
             raise _refusal(error.smtp_code, _said(error)) from error
+        except ForbiddenAddressError as error:
+            raise TemporarilyRefusedError(str(error)) from error
         except (smtplib.SMTPException, OSError) as error:
             raise TemporarilyRefusedError(f"{type(error).__name__}: {error}") from error
 
@@ -50,16 +55,18 @@ class Mail:
     def _deliver(self, message: EmailMessage) -> None:
         config = self._config
         trusted = ssl.create_default_context(cafile=config.ca_file or None)
-        if config.security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(config.host, config.port, timeout=config.timeout_s, context=trusted)
-        else:
-            server = smtplib.SMTP(config.host, config.port, timeout=config.timeout_s)
-        with server:
+        with self._connected(trusted) as server:
             if config.security == "starttls":
                 server.starttls(context=trusted)
             if config.username:
                 server.login(config.username, self._password)
             server.send_message(message)
+
+    def _connected(self, trusted: ssl.SSLContext) -> smtplib.SMTP:
+        config, network = self._config, self._network
+        if config.security == "tls":
+            return _GuardedTls(network, config.host, config.port, timeout=config.timeout_s, context=trusted)
+        return _Guarded(network, config.host, config.port, timeout=config.timeout_s)
 
     def _message(self, notification: Notification) -> EmailMessage:
         message = EmailMessage()
@@ -71,6 +78,28 @@ class Mail:
         message["X-Tidegate-Key"] = notification.key
         message.set_content(text(notification))
         return message
+
+
+class _Guarded(smtplib.SMTP):
+    """Contacts allowed addresses only; TLS still asks for the certificate of the name."""
+
+    def __init__(self, network: Network, *args: Any, **more: Any) -> None:
+        self._network = network
+        super().__init__(*args, **more)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        # The library's seam for connections; a test fails should it move.
+        failure = OSError(f"{host} has no address")
+        for address in self._network.allowed(host, socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)):
+            try:
+                return super()._get_socket(address, port, timeout)  # type: ignore[misc, no-any-return]  # not in the stubs
+            except OSError as error:
+                failure = error
+        raise failure
+
+
+class _GuardedTls(_Guarded, smtplib.SMTP_SSL):
+    """The same, over TLS from the first byte."""
 
 
 def _refusal(code: int, said: str) -> Exception:

@@ -26,8 +26,8 @@ def build_receivers(config: AlertsConfig, clock: Clock) -> list[Notifier]:
     managers = [Alertmanager(one, _optional(one.password_file), clock, network) for one in config.alertmanagers]
     pagers = [PagerDuty(one, _secret(one.routing_key_file), clock, network) for one in config.pagerduties]
     genies = [Opsgenie(one, _secret(one.api_key_file), clock, network) for one in config.opsgenies]
-    mails = [Mail(one, _optional(one.password_file), clock) for one in config.mails]
-    chats = [Chat(one, _lines(one.urls_file)) for one in config.chats]
+    mails = [Mail(one, _optional(one.password_file), clock, network) for one in config.mails]
+    chats = [Chat(one, _lines(one.urls_file), network) for one in config.chats]
     return [*webhooks, *managers, *pagers, *genies, *mails, *chats]
 
 

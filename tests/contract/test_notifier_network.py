@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -12,15 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from analytics.alerts.chat import Chat
 from analytics.alerts.heartbeat import Heartbeat
+from analytics.alerts.mail import Mail
 from analytics.alerts.network import Network
 from analytics.alerts.notifier import PermanentlyRefusedError, TemporarilyRefusedError
-from analytics.alerts.receiver_config import HeartbeatConfig, WebhookConfig
+from analytics.alerts.receiver_config import ChatConfig, HeartbeatConfig, MailConfig, WebhookConfig
 from analytics.alerts.webhook import Webhook
 from ingest.runtime.clock import ManualClock
 from ingest.runtime.health import Health
 from ingest.runtime.webhooks import signature
-from tests.contract.test_notifier_people import certificate
+from tests.contract.test_notifier_people import Post, certificate
 from tests.notifiers import SECRET, T0, notification
 from tests.receivers import Answer, Receiver
 
@@ -83,6 +86,86 @@ async def test_a_name_that_leads_to_loopback_is_not_followed(
     await allowed.send(notification())
     await allowed.close()
     assert len(receiver.requests) == 1
+
+
+FOUND = {"smtp.example": "127.0.0.1", "metadata.example": "169.254.169.254", "inside.example": "10.0.0.7"}
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that lead inside, for every way to look them up."""
+    real = socket.getaddrinfo
+
+    def lies(host: str, port: object, *args: int, **more: int) -> list[object]:
+        return list(real(FOUND.get(host, host), port, *args, **more))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lies)
+
+
+def mail(host: str, port: int, network: Network | None = None, **more: object) -> Mail:
+    config = MailConfig(
+        name="mail", host=host, port=port, sender="a@example.org", recipients=["b@example.org"], timeout_s=60.0, **more
+    )
+    return Mail(config, "fixed for the test", ManualClock(T0), network)
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize("security", ["starttls", "tls", "none"])
+@pytest.mark.parametrize(
+    ("host", "allow"),
+    [
+        ("smtp.example", ["public", "private"]),
+        ("metadata.example", ["public", "private"]),
+        ("169.254.169.254", ["public", "private"]),
+        ("inside.example", ["public"]),
+    ],
+)
+async def test_no_mail_goes_where_no_receiver_may_be(host: str, allow: list[str], security: str) -> None:
+    refused = rf"^{host} is {FOUND.get(host, host)}, where no receiver may be; analytics.alerts.network.allow says"
+    with pytest.raises(TemporarilyRefusedError, match=refused):
+        await mail(host, 25, Network(allow=allow), security=security).send(notification())
+
+
+@pytest.mark.usefixtures("names")
+async def test_a_mail_goes_where_it_is_allowed_and_asks_for_the_names_certificate(tmp_path: Path) -> None:
+    post = Post(tmp_path)
+    await post.open()
+    more = {"username": "tidegate", "password_file": "-", "ca_file": post.cert}
+    await mail("localhost", post.port, **more).send(notification())
+    assert len(post.box.taken) == 1
+    with pytest.raises(TemporarilyRefusedError, match=r"not valid for 'smtp\.example'"):
+        await mail("smtp.example", post.port, Network(allow=["127.0.0.0/8"]), **more).send(notification())
+    assert len(post.box.taken) == 1
+    post.close()
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a library that apprise looks for
+@pytest.mark.parametrize("scheme", ["json", "ntfy", "mmost", "mailto"])
+async def test_no_chat_is_where_no_receiver_may_be(scheme: str, receiver: Receiver) -> None:
+    port = int(receiver.url.rsplit(":", 1)[1])
+    path = {"mmost": "/3ccdd113474722377935511fc85d3dd4", "mailto": "?to=a@example.org"}.get(scheme, "/topic")
+    who = "user:s3cret@" if scheme != "mmost" else ""
+    chat = Chat(ChatConfig(name="chat", urls_file="urls"), [f"{scheme}://{who}smtp.example:{port}{path}"])
+    with pytest.raises(
+        TemporarilyRefusedError, match=r"^smtp.example is 127.0.0.1, where no receiver may be"
+    ) as caught:
+        await chat.send(notification())
+    assert "s3cret" not in str(caught.value)
+    assert not receiver.requests
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a library that apprise looks for
+async def test_a_chat_is_where_it_is_allowed_and_is_not_sent_elsewhere(receiver: Receiver) -> None:
+    url = receiver.url.replace("http://127.0.0.1", "json://smtp.example")
+    chat = Chat(ChatConfig(name="chat", urls_file="urls"), [url], Network(allow=["loopback"]))
+    await chat.send(notification())
+    assert len(receiver.requests) == 1
+    receiver.answers.append(Answer(307, {"Location": receiver.url + "/secret"}))
+    with pytest.raises(TemporarilyRefusedError):
+        await chat.send(notification())
+    assert len(receiver.requests) == 2
 
 
 async def test_a_redirect_to_loopback_is_not_followed(receiver: Receiver) -> None:
