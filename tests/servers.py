@@ -198,7 +198,7 @@ def kafka_config(kafka: RunningServer[KafkaEndpoint], tmp_path: Path) -> KafkaCo
         username=endpoint.username,
         password_file=str(password_file) if endpoint.username else "",
         mechanism=endpoint.mechanism,
-        session_timeout_s=6.0,  # the least that brokers take unless told otherwise
+        session_timeout_s=15.0,  # a member that a crowded machine keeps from answering for longer counts as dead
     )
 
 
