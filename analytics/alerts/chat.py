@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from analytics.alerts.receiver_config import ChatConfig
 
 
+_SERVICES = frozenset({"cloud", "official", "t2bot"})
+"""apprise's modes in which an address may name a host, and this one names none."""
+
+
 class ChatError(ValueError):
     """A chat that cannot be used: apprise is not there, or does not know the address."""
 
@@ -74,7 +78,8 @@ class Chat:
 
 def _hosts(chat: Any) -> set[str]:
     # Where an address names no host, as of Slack, the host is the service's own, and what stands in its place is a secret.
-    named = {chat.host} if any("{host}" in template for template in chat.templates) else set()
+    is_named = any("{host}" in template for template in chat.templates) and getattr(chat, "mode", "") not in _SERVICES
+    named = {chat.host} if is_named else set()
     return {host for host in named | {getattr(chat, "smtp_host", None)} if host}
 
 

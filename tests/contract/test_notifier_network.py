@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import apprise
 import pytest
 
 from analytics.alerts.chat import Chat
@@ -166,6 +167,30 @@ async def test_a_chat_is_where_it_is_allowed_and_is_not_sent_elsewhere(receiver:
     with pytest.raises(TemporarilyRefusedError):
         await chat.send(notification())
     assert len(receiver.requests) == 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a library that apprise looks for
+async def test_secrets_in_place_of_a_host_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def listens(host: str, _port: object, **_more: object) -> list[object]:
+        asked.append(host)
+        return [(2, 1, 6, "", ("127.0.0.1", 0))]
+
+    async def nothing_leaves(_self: apprise.Apprise, **_more: object) -> bool:
+        return True
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", listens)
+    monkeypatch.setattr(apprise.Apprise, "async_notify", nothing_leaves)
+    urls = ["ntfy://s3cret", f"matrix://{'a' * 64}", "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general"]
+    for url, expected in ((urls, []), ([*urls, "ntfy://chat.example/s3cret"], ["chat.example"])):
+        chat = Chat(ChatConfig(name="chat", urls_file="urls"), url, Network())
+        if expected:
+            with pytest.raises(TemporarilyRefusedError, match=r"^chat\.example is 127\.0\.0\.1, where no"):
+                await chat.send(notification())
+        else:
+            await chat.send(notification())
+        assert asked == expected
 
 
 async def test_a_redirect_to_loopback_is_not_followed(receiver: Receiver) -> None:
