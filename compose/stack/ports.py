@@ -1,32 +1,46 @@
-"""Free TCP ports on loopback that stay free while a server is stopped."""
+"""Free TCP ports on loopback that stay free while a server is stopped, and that nobody else was just told."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import socket
-from contextlib import suppress
+import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compose.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LOOPBACK = "127.0.0.1"
 LOWEST = 15_000
 ATTEMPTS = 500
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LONGEST = 16
+"""Bytes of a port number in the file that remembers the last one."""
 
 
-def free_port(rng: random.Random | None = None) -> int:
+def free_port(remembered: Path | None = None) -> int:
     """A port below the range from which the kernel takes the near ends of connections.
 
     From inside that range, a client that keeps trying to reach a stopped server may be given the server's own port, and
-    the server could not come back. Raises StackError when none is found.
+    the server could not come back. A port is free until its server listens, so the user's processes take turns: each is
+    told the next one after the last that any of them was told, which the file `remembered` keeps. Raises StackError when
+    none is found.
     """
-    numbers = rng or random.SystemRandom()
-    for _ in range(ATTEMPTS):
-        port = numbers.randrange(LOWEST, _end())
-        if is_free(port):
-            return port
-    raise StackError(f"no free TCP port on {LOOPBACK} between {LOWEST} and {_end()} in {ATTEMPTS} tries")
+    end = _end()
+    with _last(remembered or Path(tempfile.gettempdir()) / f"tidegate-port-{os.getuid()}") as file:
+        last = _number(os.pread(file, LONGEST, 0), end)
+        for step in range(1, ATTEMPTS + 1):
+            port = LOWEST + (last - LOWEST + step) % (end - LOWEST)
+            if is_free(port):
+                os.pwrite(file, f"{port:{LONGEST}}".encode(), 0)
+                return port
+    raise StackError(f"no free TCP port on {LOOPBACK} between {LOWEST} and {end} in {ATTEMPTS} tries after {last}")
 
 
 def is_free(port: int) -> bool:
@@ -38,6 +52,23 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def _last(path: Path) -> Iterator[int]:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _number(text: bytes, end: int) -> int:
+    with suppress(ValueError):
+        if LOWEST <= int(text) < end:
+            return int(text)
+    return random.SystemRandom().randrange(LOWEST, end)
 
 
 def _end() -> int:

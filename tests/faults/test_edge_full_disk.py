@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from compose.stack.ports import free_port
 from ingest.contract.topics import every_topic
 from ingest.runtime.log.sqlite import SqliteLog
 from ingest.runtime.secrets import generate_private_key
@@ -21,7 +22,6 @@ from tests.faults.test_edge_kill import (
     Gateway,
     all_that_was_sent,
     close_all,
-    free_port,
     judge,
     shipped,
 )
@@ -60,11 +60,10 @@ async def load(gateway: Gateway, devices: list[Device]) -> int:
 async def test_a_full_disk_loses_nothing_that_was_acknowledged(
     tmp_path: Path, disk: SmallDisk | LimitedFiles, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    chance = random.Random("a full disk")
     generate_private_key(tmp_path / "gateway.pem")
     log = SqliteLog(tmp_path / "log.db", CLOCK)
     await log.ensure_topics(every_topic())
-    port = free_port(chance)  # not one of the other tests, which run beside this one
+    port = free_port()
     gateway = Gateway(tmp_path, port, disk.entering())
     devices = [Device(f"d{number}", port, random.Random(number)) for number in range(5)]
     try:
@@ -91,7 +90,7 @@ async def test_on_a_disk_that_cannot_be_written_it_does_not_start(
     generate_private_key(tmp_path / "gateway.pem")
     log = SqliteLog(tmp_path / "log.db", CLOCK)
     await log.ensure_topics(every_topic())
-    port = free_port(random.Random("a disk that cannot be written"))
+    port = free_port()
     gateway = Gateway(tmp_path, port, disk.entering())
     device = Device("d", port, random.Random(2))
     disk.resize(64 * KIB * KIB)

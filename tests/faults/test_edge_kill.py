@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +20,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from compose.stack.ports import free_port
 from ingest.contract.batch import RollupBatch
 from ingest.contract.batch_wire import decode_batch
 from ingest.contract.topics import ROLLUPS, device_topic, every_topic
@@ -127,14 +126,6 @@ class Gateway:
         return int(self._nurse.stdout.readline())
 
 
-def free_port(chance: random.Random) -> int:
-    """Below the range that outgoing connections use: a device that tries again and again might connect to itself."""
-    while True:
-        port = chance.randrange(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-
-
 async def shipped(log: SqliteLog) -> list[RollupBatch]:
     """The batches in the log by seq; a crash between sending and forgetting sends one again, unchanged."""
     consumer = await log.subscribe([ROLLUPS], group=None, member="oracle")
@@ -155,7 +146,7 @@ async def test_what_was_acknowledged_is_counted_exactly_once(tmp_path: Path, see
     generate_private_key(tmp_path / "gateway.pem")
     log = SqliteLog(tmp_path / "log.db", CLOCK)
     await log.ensure_topics(every_topic())
-    port = free_port(chance)
+    port = free_port()
     gateway = Gateway(tmp_path, port)
     devices = [Device(f"d{number}", port, random.Random(seed * 100 + number)) for number in range(5)]
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -65,9 +66,25 @@ def test_a_writer_that_was_killed_halfway_does_not_block_the_next(tmp_path: Path
 
 def test_free_ports_lie_where_no_client_connection_begins() -> None:
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    ports = {free_port() for _ in range(50)}
-    assert max(ports) < lowest
-    assert len(ports) > 40
+    assert max(free_port() for _ in range(50)) < lowest
+
+
+def test_nobody_is_told_a_port_that_somebody_else_was_told(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda _: free_port(tmp_path / "last"), range(400)))
+    assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize("text", ["", "no number", "-1", "99999999", "15_000"])
+def test_whatever_the_file_of_the_last_port_holds(tmp_path: Path, text: str) -> None:
+    (tmp_path / "last").write_text(text)
+    assert is_free(free_port(tmp_path / "last"))
+
+
+def test_after_the_last_port_comes_the_first(tmp_path: Path) -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    (tmp_path / "last").write_text(str(lowest - 1))
+    assert free_port(tmp_path / "last") < lowest - 1
 
 
 def test_a_port_with_a_listener_is_not_free() -> None:
