@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from analytics.rollouts.arrays import decode_arrays, encode
-from analytics.rollouts.enrolment import command_canaries, enrol, enrols, enter_stage, has_soaked
+from analytics.rollouts.enrolment import command_canaries, enrol, enrols, enter_stage, has_soaked, may_have
 from analytics.rollouts.observing import observe_site
 from analytics.rollouts.outgoing import dead_plan, evidence_records, verdict_record
 from analytics.rollouts.people import heed
@@ -142,6 +142,8 @@ class Desk:
         if not is_first and not has_soaked(rollout, site, at):
             return
         candidates = self._fleet.candidates(rollout.plan, place)
+        if is_first and not candidates and may_have(rollout.plan, site):
+            return  # its devices may not be back yet, and one stage draws once
         if is_first:
             rows = enrol(rollout, site, at, candidates)
         else:

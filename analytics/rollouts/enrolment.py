@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from analytics.rollouts.assign import Candidate
     from analytics.rollouts.rollout import Rollout, Row
     from analytics.rollouts.staging import Drawn
+    from ingest.contract.events import RolloutPlan
 
 
 def enrols(rollout: Rollout, site: str, logged: int) -> bool:
     """Whether a site whose heartbeat the log took at `logged` (ms) is to be drawn now."""
     waited = logged >= rollout.accepted_at + _ms(rollout.plan.baseline_s)
     return _draws(rollout) and site not in rollout.drawn and waited
+
+
+def may_have(plan: RolloutPlan, site: str) -> bool:
+    """Whether a site may have devices for the plan, now or later."""
+    return not plan.selection.sites or site in plan.selection.sites
 
 
 def has_soaked(rollout: Rollout, site: str, watermark: int) -> bool:

@@ -70,6 +70,21 @@ def test_only_selected_devices_that_run_the_previous_release_are_drawn() -> None
     assert {row.device for row in world.of(EVIDENCE, Evidence)} == {"fits"}
 
 
+@pytest.mark.parametrize(("sites", "drawn"), [([], 12), (["north"], 12), (["south"], 0)])
+def test_while_nobody_is_there_the_draw_of_a_site_waits(sites: list[str], drawn: int) -> None:
+    fleet = Fleet(sites=("north",), per_site=12)
+    world = World(fleet)
+    world.take(*(fleet.device("north", name, world.now, state=DeviceState.SILENT) for name in fleet.names["north"]))
+    plan = plan_of()
+    world.take(plan_record(msgspec.structs.replace(plan, selection=type(plan.selection)(sites=sites))))
+    world.pass_time(2)
+    assert world.of(EVIDENCE, Evidence) == []
+    world.restart()
+    world.take(*fleet.everyone(world.now))
+    world.pass_time(1)
+    assert len(world.of(EVIDENCE, Evidence)) == drawn
+
+
 def test_a_restart_between_any_two_steps_leads_to_the_same_records() -> None:
     key = Ed25519PrivateKey.generate()
     fleet = Fleet()
