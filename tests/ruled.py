@@ -38,7 +38,9 @@ class Ruled(Watched):
         self.stage.restore(parts)
 
 
-def condition(status: ConditionStatus, number: int, rule: str = "Hot", *, device: str = "north-01") -> Outgoing:
+def condition(
+    status: ConditionStatus, number: int, rule: str = "Hot", *, device: str = "north-01", **more: Any
+) -> Outgoing:
     event = ConditionEvent(
         tenant=TENANT,
         site="north",
@@ -52,5 +54,6 @@ def condition(status: ConditionStatus, number: int, rule: str = "Hot", *, device
         value=3.25,
         bound=2.0,
         firmware="2.3.0",
+        **more,
     )
     return event_of(CONDITIONS, f"north/{device}", event)

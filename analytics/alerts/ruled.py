@@ -10,6 +10,7 @@ import msgspec
 from analytics.alerts import rules
 from analytics.alerts.condition import Condition, Order
 from analytics.alerts.config import RuleConfig
+from analytics.alerts.reaching import reaching, reaching_words
 from analytics.rules.kinds import Anomaly, Dark, Gate, Incident, Ledger, Pipeline, SeriesRule, Silence
 from analytics.rules.words import WordsError, fill_in
 from ingest.contract.events import ConditionStatus
@@ -62,6 +63,8 @@ class Ruled:
             return None
         labels = {"site": event.site, "device": event.device, "metric": event.metric}
         labels |= {f"label_{name}": value for name, value in event.labels}
+        ends = reaching(event)
+        when = reaching_words(ends).get("when", "")
         return Condition(
             rule=event.rule,
             tenant=event.tenant,
@@ -69,11 +72,13 @@ class Ruled:
             active=event.status is ConditionStatus.HOLDS,
             unknown=event.status is ConditionStatus.UNKNOWN,
             withdrawn=event.status is ConditionStatus.WITHDRAWN,
-            numbers={"value": event.value, "bound": event.bound},
-            summary=f"{event.metric} of {event.device} at {event.site}: {event.value:.4g} ({rule.kind})",
+            numbers={"value": event.value, "bound": event.bound} | ends,
+            summary=f"{event.metric} of {event.device} at {event.site}: "
+            + (f"reaches {event.bound:.4g} {when}" if when else f"{event.value:.4g} ({rule.kind})"),
             trace=trace,
             order=Order(f"rules {event.rule}", event.number),
             about={"firmware": event.firmware, "hardware": event.hardware, "group": event.group},
+            notes={"reached": when} if when else {},
         )
 
     def of_heartbeat(
@@ -103,7 +108,7 @@ class Ruled:
         if rule is None:
             return {}
         names = {"rule": alert.name, "tenant": alert.tenant, "severity": alert.severity}
-        words = alert.labels | alert.about | alert.numbers | names
+        words = alert.labels | alert.about | alert.numbers | reaching_words(alert.numbers) | names
         found = {name: _filled(text, words) for name, text in rule.annotations.items()}
         return found | ({"runbook": rule.runbook} if rule.runbook else {})
 

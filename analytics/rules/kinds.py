@@ -117,6 +117,7 @@ class Forecast(SeriesRule, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     kind: ClassVar[str] = "forecast"
+    words: ClassVar[frozenset[str]] = SeriesRule.words | {"earliest", "latest", "when"}
 
     within: str
     over: str = "6h"

@@ -131,9 +131,11 @@ class Partition:
             self.evaluations += len(rows.at)
             value, enter, leave = self._condition(place, rows, watched)
             spoken, said = columns.advance(Seen(rows.series, rows.end, enter, leave, watched), self._spans[place])
+            lines = self._lines[place]
+            between = [None] * len(spoken) if lines is None else lines.between(rows.series[spoken])
             findings += [
-                Finding(rule, int(rows.series[row]), Said(word), int(rows.end[row]), number, float(value[row]))
-                for row, word in zip(spoken.tolist(), said.tolist(), strict=True)
+                Finding(rule, int(rows.series[row]), Said(word), int(rows.end[row]), number, float(value[row]), ends)
+                for row, word, ends in zip(spoken.tolist(), said.tolist(), between, strict=True)
             ]
         self.series.end[rows.series] = rows.end
         for name, column in self.series.previous.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -118,6 +119,8 @@ def condition_event(partition: Partition, finding: Finding) -> ConditionEvent:
     """A finding as the contract's event."""
     device, metric = partition.series.name(finding.series)
     attributes = partition.series.attributes[int(partition.series.device[finding.series])]
+    ends = finding.between if finding.between and finding.said is Said.HOLDS else (math.inf, math.inf)
+    earliest_at, latest_at = (finding.at + round(end * 1000) if math.isfinite(end) else None for end in ends)
     return ConditionEvent(
         tenant=device.tenant,
         site=device.site,
@@ -133,6 +136,8 @@ def condition_event(partition: Partition, finding: Finding) -> ConditionEvent:
         firmware=attributes.firmware,
         hardware=attributes.hardware,
         group=attributes.group,
+        earliest_at=earliest_at,
+        latest_at=latest_at,
     )
 
 

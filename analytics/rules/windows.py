@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """What a rule says of a series at `at` (ms); `number` rises from one to the next of the same series."""
+    """What a rule says of a series at `at` (ms); `number` rises from one to the next of the same series.
+
+    `between`: of a forecast, after how many seconds at the earliest and at the latest (infinite: perhaps never).
+    """
 
     rule: SeriesRule
     series: int
@@ -26,6 +29,7 @@ class Finding(NamedTuple):
     at: int
     number: int
     value: float
+    between: tuple[float, float] | None = None
 
 
 class Rows(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from analytics.rules.kinds import Forecast
 from analytics.rules.life import Said
-from analytics.rules.lines import Lines, forecast
+from analytics.rules.lines import CORRELATED, Lines, sure
 from analytics.rules.partition import Partition
 from tests.examples import examples
 from tests.rollup_batches import T0, Row, make_batch
@@ -27,22 +27,26 @@ def disk(**changes: object) -> Forecast:
 def naive(ends: list[int], values: list[float], over_s: float, within_s: float) -> tuple[float, float, float]:
     """Level, slope and standard error of the value ahead, by solving the weighted least squares anew."""
     smooth = [value if n < 2 else sorted(values[n - 2 : n + 1])[1] for n, value in enumerate(values)]
-    at = np.array(ends) / 1000
-    weight = np.exp(-(at[-1] - at) / over_s)
+    ended = np.array(ends) / 1000
+    weight = np.exp(-(ended[-1] - ended) / over_s)
+    at = np.array(
+        [ended[n] if n < 2 else ended[n - 1] for n in range(len(ended))]
+    )  # a median is of the window in the middle
     mean_t, mean_y = np.average(at, weights=weight), np.average(smooth, weights=weight)
     tt = float((weight * (at - mean_t) ** 2).sum())
     slope = float((weight * (at - mean_t) * (smooth - mean_y)).sum()) / tt
-    level = float(mean_y + slope * (at[-1] - mean_t))
-    rest = float((weight * (smooth - mean_y - slope * (at - mean_t)) ** 2).sum()) / max(weight.sum() - 2, 1)
-    away = at[-1] + within_s - mean_t
-    return level, slope, math.sqrt(max(rest, 0.0) * (1 / weight.sum() + away * away / tt))
+    level = float(mean_y + slope * (ended[-1] - mean_t))
+    free = max(weight.sum() - 2 * CORRELATED, 1)
+    rest = float((weight * (smooth - mean_y - slope * (at - mean_t)) ** 2).sum()) / free
+    away = ended[-1] + within_s - mean_t
+    return level, slope, math.sqrt(CORRELATED * max(rest, 0.0) * (1 / weight.sum() + away * away / tt))
 
 
 @settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**32))
 def test_lines_are_weighted_least_squares(seed: int) -> None:
     chance = np.random.default_rng(seed)
-    rule, series, windows = disk(), int(chance.integers(1, 5)), int(chance.integers(3, 40))
+    rule, series, windows = disk(), int(chance.integers(1, 5)), int(chance.integers(4, 40))
     lines = Lines(rule)
     lines.grow_to(series + 2)
     ends = T0 + MINUTE * np.cumsum(chance.integers(1, 30, windows))
@@ -50,7 +54,8 @@ def test_lines_are_weighted_least_squares(seed: int) -> None:
     ids = chance.permutation(series).astype(np.int32)
     for end, row in zip(ends, values, strict=True):
         lines.judge(ids, np.full(series, end), row, None)
-    level, slope, ahead, error = forecast(lines._state[:, lines._slot[ids]], rule.within_s)
+    line = sure(lines._state[:, lines._slot[ids]])
+    (ahead, error), level, slope = line.ahead(rule.within_s), line.level, line.slope
     for place in range(series):
         expected = naive(ends.tolist(), values[:, place].tolist(), rule.over_s, rule.within_s)
         assert (level[place], slope[place], error[place]) == pytest.approx(expected, rel=1e-5, abs=1e-7)

@@ -62,6 +62,25 @@ def test_the_stage_judges_what_gateways_sign_and_continues_after_a_restart() -> 
     )
 
 
+def test_a_forecast_that_holds_says_between_which_times_and_one_that_is_over_does_not() -> None:
+    judged = Judged(
+        '[[rules]]\nname = "Fills"\nkind = "forecast"\nmetric = "temperature"\nabove = 100.0\nwithin = "10m"\nover = "10m"\n'
+    )
+    said: list[ConditionEvent] = []
+    for n in range(200):  # it climbs by one in ten seconds, to and fro by a little, and at 90 stops
+        value = min(40.0 + n, 90.0) + (0.1, -0.1, 0.05, -0.05)[n % 4]
+        said += judged.feed(make_batch([Row(start=T0 + n * 10_000, values=(value,))], seq=n + 1))
+        if n == 30:
+            judged.start()
+    holds, *_, over = said
+    assert (holds.status, over.status) == (ConditionStatus.HOLDS, ConditionStatus.OVER)
+    reached = T0 + 60 * 10_000 + 10_000  # the end of the window in which it would have been 100
+    assert holds.earliest_at is not None
+    assert holds.latest_at is not None
+    assert holds.at < holds.earliest_at < reached < holds.latest_at <= holds.at + 600_000
+    assert (over.earliest_at, over.latest_at) == (None, None)
+
+
 def test_a_device_that_a_rule_is_not_about_any_more_ends_its_alert() -> None:
     judged = Judged(HOT + 'where.firmware = "2.2.0"\n')
     assert judged.feed(make_batch([Row(values=(3.0,))]))

@@ -65,7 +65,8 @@ class ConditionEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Topic `fleet.conditions.v1`, key `{site}/{device}`: what a rule says of one series at `at` (ms).
 
     `number` rises from one event of a series to the next. `value` is what was judged: a statistic, a rate per second, or the
-    seconds without a window; `bound` is what it was compared with.
+    seconds without a window, or until the bound is reached; `bound` is what it was compared with. `earliest_at` and `latest_at` (ms):
+    of a forecast that holds, when the bound is reached at the earliest and at the latest; None: not told, or perhaps never.
     """
 
     tenant: str
@@ -82,6 +83,8 @@ class ConditionEvent(msgspec.Struct, frozen=True, kw_only=True):
     firmware: str = ""
     hardware: str = ""
     group: str = ""
+    earliest_at: int | None = None
+    latest_at: int | None = None
 
 
 class RuleEvent(msgspec.Struct, frozen=True, kw_only=True):
