@@ -9,9 +9,8 @@ from compose.bench.detect.fleet_found import FoundPlan, run_found
 from compose.bench.detect.fleet_quiet import QuietPlan, run_quiet
 from compose.bench.detect.latency import measure_latency
 from compose.bench.detect.latency_devices import LatencyPlan
-from compose.bench.detect.peers import peer_runs, run_peers
+from compose.bench.detect.peers import CONTESTS, run_peers
 from compose.bench.detect.run import SETS
-from compose.bench.detect.sets import read_nab
 from compose.bench.detect.speed import MemoryPlan, SpeedPlan, run_memory, run_speed
 from compose.bench.stand import stand
 
@@ -66,6 +65,15 @@ def _labelled(name: str) -> Row:
     return Row(lambda _: 0, lambda asked, _: SETS[name](_data(asked) / name), data=True)
 
 
+def _peers(name: str) -> Row:
+    contest = CONTESTS[name]
+    return Row(
+        lambda _: contest.runs(),
+        lambda asked, told: run_peers(contest, contest.read(_data(asked) / name), told),
+        data=True,
+    )
+
+
 def _latency(asked: Asked, _: Told) -> Mapping[str, Any]:
     async def measured() -> Mapping[str, Any]:
         async with stand(asked.folder, asked.say) as made:
@@ -82,7 +90,9 @@ def _data(asked: Asked) -> Path:
 
 ROWS: dict[str, Row] = {
     **{name: _labelled(name) for name in SETS},
-    "peers": Row(lambda _: peer_runs(), lambda asked, told: run_peers(read_nab(_data(asked) / "nab"), told), data=True),
+    "peers": _peers("nab"),
+    "peers-skab": _peers("skab"),
+    "peers-smd": _peers("smd"),
     "quiet": Row(
         lambda asked: asked.sizing.quiet.windows * asked.sizing.quiet.partitions,
         lambda asked, told: run_quiet(asked.sizing.quiet, told),

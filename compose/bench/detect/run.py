@@ -78,22 +78,33 @@ def skab(folder: Path) -> dict[str, float]:
     """The mean of the files' average precision; F1 at the default rate over the best."""
     files = read_skab(folder)
     found = watch_together(files)
-    precisions = [average_precision(f.labels(), d.score) for f, d in zip(files, found, strict=True)]
-    return _rounded({"skab_auc_pr": float(np.mean(precisions)), **_f1_together("skab", files, found)})
+    precision = skab_auc_pr(files, [distances.score for distances in found])
+    return _rounded({"skab_auc_pr": precision, **_f1_together("skab", files, found)})
+
+
+def skab_auc_pr(files: Sequence[Recording], scores: Sequence[NDArray[np.float64]]) -> float:
+    """The mean of the files' average precision; scores of shape (rows,) for each."""
+    return float(np.mean([average_precision(f.labels(), found) for f, found in zip(files, scores, strict=True)]))
 
 
 def smd(folder: Path) -> dict[str, float]:
     """The mean of the machines' VUS-PR, how often the first-ranked metric is among an event's causes, F1 as above."""
     machines = read_smd(folder)
     found = watch_together(machines)
-    volumes, first, causes = [], [], []
-    for machine, distances in zip(machines, found, strict=True):
-        tested = slice(machine.unscored, None)
-        volumes.append(vus_pr(machine.labels()[tested], distances.score[tested], VUS_WINDOW))
-        first += [first_metric(machine, int(begin), int(end)) for begin, end in machine.events]
-        causes += [set(cause) for cause in machine.causes]
-    figures = {"smd_vus_pr": float(np.mean(volumes)), "smd_rca_at1": first_ranked_right(first, causes)}
+    volume = smd_vus_pr(machines, [distances.score for distances in found])
+    first = [first_metric(machine, int(begin), int(end)) for machine in machines for begin, end in machine.events]
+    causes = [set(cause) for machine in machines for cause in machine.causes]
+    figures = {"smd_vus_pr": volume, "smd_rca_at1": first_ranked_right(first, causes)}
     return _rounded(figures | _f1_together("smd", machines, found))
+
+
+def smd_vus_pr(machines: Sequence[Recording], scores: Sequence[NDArray[np.float64]]) -> float:
+    """The mean of the machines' VUS-PR over the rows that are not there to be learned from; scores of shape (rows,) for each."""
+    volumes = [
+        vus_pr(machine.labels()[machine.unscored :], found[machine.unscored :], VUS_WINDOW)
+        for machine, found in zip(machines, scores, strict=True)
+    ]
+    return float(np.mean(volumes))
 
 
 def first_metric(machine: Recording, first: int, last: int) -> int:
