@@ -26,7 +26,8 @@ MOST_MISSING = 0.5
 class JointOutcome(NamedTuple):
     """What a window meant. `rarity`: minus the logarithm of its probability; `moves` (metrics,): in shares of their ranges, 0
 
-    without an alarm; `since` (ms) of the alarm that lasts or has just ended.
+    without an alarm; `since` (ms) of the alarm that lasts or has just ended. `distance` and `surprise`: the score and the
+    surprise of this window alone, see `Distance`.
     """
 
     change: Change
@@ -34,6 +35,8 @@ class JointOutcome(NamedTuple):
     rarity: float
     since: int
     moves: NDArray[np.float64]
+    distance: float
+    surprise: float
 
 
 class Joint:
@@ -60,14 +63,22 @@ class Joint:
         self._last = values
         if np.isnan(values).any():
             return None
-        surprise = self._together.step(values[None, :]).surprise
+        distance, surprise = self._together.step(values[None, :])
         patience = max(rebaseline_ms, REBASELINE_WINDOWS * pool.width)
         changed = self._alarms.step(surprise, np.array([pool.enter]), np.array([end]), pool.width, patience)
         change, alarm = Change(int(changed.change[0])), bool(changed.alarm[0])
         if not alarm and change is Change.NOTHING:
             pool.add(self.seen, float(changed.middle[0]))
         moves = self._moves(values, change, alarm=alarm)
-        return JointOutcome(change, alarm, pool.rarity(float(changed.middle[0])), int(changed.since[0]), moves)
+        return JointOutcome(
+            change=change,
+            alarm=alarm,
+            rarity=pool.rarity(float(changed.middle[0])),
+            since=int(changed.since[0]),
+            moves=moves,
+            distance=float(distance[0]),
+            surprise=float(surprise[0]),
+        )
 
     def metric(self, number: int) -> tuple[float, float, float]:
         """Of one metric: its newest value, what is expected, its scale."""

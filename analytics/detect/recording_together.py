@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class JointDetection(NamedTuple):
     """Of each row, shape (rows,): `score` 0 to 1, one half where it is as rare as asked for; `alert`; `entered`, `new_normal`:
 
-    where an alarm begins, and where one ends because it had lasted. `rarity`: minus the logarithm of the probability.
+    where an alarm begins, and where one ends because it had lasted. `rarity`: minus the logarithm of the probability, of two
+    windows of three; `distance` and `surprise`: of each window alone, before any calibration, see `Distance`.
     `moves` (rows, metrics): how far each metric has moved since the alarm began, in shares of its range, 0 without one: the
     greatest is the likeliest cause. `pooled`: devices of its class say what is rare, not its own past.
     """
@@ -32,6 +33,8 @@ class JointDetection(NamedTuple):
     entered: NDArray[np.bool_]
     new_normal: NDArray[np.bool_]
     rarity: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    surprise: NDArray[np.float64]
     moves: NDArray[np.float32]
     pooled: bool
 
@@ -72,7 +75,8 @@ class _Watched:
         rows, metrics = values.shape
         self._joint = Joint(metrics) if LEAST_METRICS <= metrics <= MOST_METRICS else None
         self._end = 0
-        self._rarity, self._moves = np.zeros(rows), np.zeros(values.shape, np.float32)
+        self._rarity, self._distance, self._surprise = np.zeros((3, rows))
+        self._moves = np.zeros(values.shape, np.float32)
         self._alert, self._change = np.zeros(rows, np.bool_), np.zeros(rows, np.uint8)
 
     def step(self, row: int) -> None:
@@ -82,6 +86,7 @@ class _Watched:
         found = self._joint.step(self._values[row], self._end, self._pool, self._rebaseline_ms)
         if found is not None:
             self._rarity[row], self._alert[row], self._change[row] = found.rarity, found.alarm, found.change
+            self._distance[row], self._surprise[row] = found.distance, found.surprise
             self._moves[row] = found.moves if found.alarm else 0.0
 
     def found(self) -> JointDetection | None:
@@ -93,6 +98,8 @@ class _Watched:
             entered=self._change == Change.ENTERED,
             new_normal=self._change == Change.NEW_NORMAL,
             rarity=self._rarity,
+            distance=self._distance,
+            surprise=self._surprise,
             moves=self._moves,
             pooled=not self._pool.is_alone,
         )

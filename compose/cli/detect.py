@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from analytics.detect.recording import DEFAULT_RATE, detect_devices
-from analytics.detect.recording_together import detect_together
+from analytics.detect.recording import DEFAULT_RATE
 from compose.cli.detect_plot import svg
-from compose.cli.detect_rows import HEAD, Found, metric_reason, rows
+from compose.cli.detect_rows import HEAD, metric_reason, rows
 from compose.cli.detect_together import joint_alerts, joint_rows
 from compose.cli.stack import examples
+from compose.tryout.found import detect_tables
 from compose.tryout.table import BadTableError, read_table
 from ingest.contract.records import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from compose.tryout.found import Found
     from compose.tryout.table import Table
 
 HEAD_PER_METRIC = ("device", "timestamp", "metric", "value", "score", "alert", "reasons")
@@ -73,12 +74,9 @@ def detect_files(files: tuple[Path, ...], rate: float, plot: Path | None, *, per
 
 
 def _detect(tables: Sequence[Table], rate: float, *, is_shown: bool) -> list[Found]:
-    devices, metrics = [(t.times, t.values) for t in tables], [t.metrics for t in tables]
     steps = 2 * max((len(table.times) for table in tables), default=0)
     with click.progressbar(length=steps, label="rows, each twice", file=sys.stderr, hidden=not is_shown) as bar:
-        single = detect_devices(devices, rate, metrics=metrics, told=bar.update)
-        joint = detect_together(devices, rate, metrics=metrics, told=bar.update)
-    return [Found(*one) for one in zip(tables, single, joint, strict=True)]
+        return detect_tables(tables, rate, bar.update)
 
 
 def _read(path: Path) -> Table:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from compose.cli.detect_rows import Found
+    from compose.tryout.found import Found
 
 WIDTH, PANEL, GAP, LEFT, RIGHT, TOP = 1000, 110, 34, 70, 20, 40
 MOST_METRICS = 12

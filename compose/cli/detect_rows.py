@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from analytics.detect.merge import Detector
 from analytics.detectors.signals import NAMES
@@ -14,40 +12,10 @@ from ingest.contract.records import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from analytics.detect.recording import Detection
-    from analytics.detect.recording_together import JointDetection
-    from compose.tryout.table import Table
+    from compose.tryout.found import Found
 
 HEAD = ("device", "timestamp", "score", "alert", "reasons")
-
-
-class Found(NamedTuple):
-    """All that detection says of a table; `joint` where it has several metrics."""
-
-    table: Table
-    single: Detection
-    joint: JointDetection | None
-
-    def alert(self) -> NDArray[np.bool_]:
-        """Where a metric alarms, or all together do; shape (rows,)."""
-        alone: NDArray[np.bool_] = np.logical_or.reduce(self.single.alert, axis=1)
-        return alone if self.joint is None else alone | self.joint.alert
-
-    def speaks(self) -> NDArray[np.bool_]:
-        """Where there is a reason: of an alarm, or of its end because it had lasted; shape (rows,)."""
-        ended: NDArray[np.bool_] = np.logical_or.reduce(self.single.new_normal, axis=1)
-        return self.alert() | (ended if self.joint is None else ended | self.joint.new_normal)
-
-    def score(self) -> NDArray[np.float64]:
-        """0 to 1, shape (rows,): of all metrics together where there are several, and of a single one where it alarms.
-
-        A single metric is not looked at otherwise: the highest of many scores says little.
-        """
-        if self.joint is None:
-            return _highest(self.single.score)
-        return np.maximum(self.joint.score, _highest(np.where(self.single.alert, self.single.score, 0.0)))
 
 
 def rows(found: Found) -> Iterator[list[Any]]:
@@ -76,11 +44,6 @@ def metric_reason(found: Detection, row: int, metric: int) -> str:
     why = "pooled_tail" if found.pooled[row, metric] else "own_past"
     novel = found.detector[row, metric] == Detector.NOVELTY
     return f"{why}: {NAMES[found.signal[row, metric]] if novel else 'level'}"
-
-
-def _highest(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    highest: NDArray[np.float64] = scores.max(axis=1, initial=0.0)
-    return highest
 
 
 def _ordered(found: Found, row: int) -> list[int]:

@@ -54,6 +54,16 @@ def test_the_distance_is_that_of_a_loop_over_metrics() -> None:
     assert score == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_recording_has_the_distance_and_the_surprise_of_every_window() -> None:
+    values, times = moving_together(6), np.arange(ROWS, dtype=np.int64) * MINUTE
+    (found,) = detect_together([(times, values)], width_ms=MINUTE)
+    together = Together(1, 4)
+    alone = [together.step(row[None]) for row in values]
+    assert found is not None
+    np.testing.assert_array_equal(found.distance, [one.score[0] for one in alone])
+    np.testing.assert_array_equal(found.surprise, [one.surprise[0] for one in alone])
+
+
 def test_what_comes_later_changes_nothing_before() -> None:
     values, times = moving_together(7), np.arange(ROWS, dtype=np.int64) * MINUTE
     values[700:, 1] += 5

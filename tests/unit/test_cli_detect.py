@@ -16,7 +16,8 @@ from analytics.detect.recording import detect_devices
 from analytics.detect.recording_together import detect_together
 from compose.cli.detect import detect_files
 from compose.cli.detect_plot import path
-from compose.cli.detect_rows import Found, rows
+from compose.cli.detect_rows import rows
+from compose.tryout.found import Found
 from compose.tryout.table import parse_time, read_table
 
 

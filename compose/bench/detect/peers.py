@@ -12,7 +12,7 @@ from compose.bench.detect.nab_score import PROFILES, join, probation, rows_of, s
 from compose.bench.detect.peer_detectors import FOR_ROWS, FOR_SERIES
 from compose.bench.detect.run import DEFAULT_RATE, NAB_WIDTH, skab_auc_pr, smd_vus_pr
 from compose.bench.detect.sets import read_nab, read_skab, read_smd
-from compose.bench.detect.side_by_side import watch_together, watch_values
+from compose.bench.detect.side_by_side import watch_files, watch_together, watch_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float64]
 
 OURS = "tidegate"
+AS_TOLD = "tidegate_detect"
+"""By the score that `tidegate detect` writes, and all that it does to find it."""
 WHOLE = "whole"
 _PLACES = 4
 
@@ -55,7 +57,7 @@ class Contest(NamedTuple):
 
     def runs(self) -> int:
         """How many times `run_peers` will tell."""
-        return sum(1 + len(names) for _, names in self.parts(()).values())
+        return sum(2 + len(names) for _, names in self.parts(()).values())
 
 
 def nab_scores(files: Sequence[Recording], scores: Sequence[Scores]) -> dict[str, float]:
@@ -79,7 +81,7 @@ CONTESTS = {
         key="peers_skab",
         read=read_skab,
         peers=FOR_ROWS,
-        ours=lambda files: [one.score for one in watch_together(files)],
+        ours=lambda files: [one.distance for one in watch_together(files)],
         learned=lambda _: YOUNG,
         figures=lambda files, scores: {"skab_auc_pr": round(skab_auc_pr(files, scores), _PLACES)},
     ),
@@ -87,7 +89,7 @@ CONTESTS = {
         key="peers_smd",
         read=read_smd,
         peers=FOR_ROWS,
-        ours=lambda files: [one.score for one in watch_together(files)],
+        ours=lambda files: [one.distance for one in watch_together(files)],
         learned=lambda machine: machine.unscored,
         figures=lambda files, scores: {"smd_vus_pr": round(smd_vus_pr(files, scores), _PLACES)},
     ),
@@ -104,6 +106,8 @@ def run_peers(
     found: dict[str, dict[str, Any]] = {}
     for part, (recordings, names) in contest.parts(files).items():
         found[part] = {OURS: _measured(contest, recordings, contest.ours)}
+        told(1)
+        found[part][AS_TOLD] = _measured(contest, recordings, lambda files: [one.score() for one in watch_files(files)])
         told(1)
         for name in names:
             found[part][name] = measure_peer(contest, name, recordings)

@@ -10,7 +10,7 @@ from analytics.detectors.root_cause import BEFORE, moved, ranked, shares
 from compose.bench.detect.nab_score import PROFILES, Rows, join, probation, rows_of, sweep
 from compose.bench.detect.retrieval import NO_EPISODES, average_precision, count_episodes, first_ranked_right
 from compose.bench.detect.sets import read_nab, read_skab, read_smd
-from compose.bench.detect.side_by_side import alarms_together, watch_together, watch_values
+from compose.bench.detect.side_by_side import alarms_together, watch_files, watch_values
 from compose.bench.detect.vus import vus_pr
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from compose.bench.detect.sets import Recording
-    from compose.bench.detect.side_by_side import Distances
+    from compose.tryout.found import Found
 
 DEFAULT_RATE = 0.1
 RATES = (0.1, 1e-5, 1e-3, 10.0, 1e3, 1e5)
@@ -75,11 +75,17 @@ def split_loss(files: Sequence[Rows], scores: Sequence[NDArray[np.float64]]) -> 
 
 
 def skab(folder: Path) -> dict[str, float]:
-    """The mean of the files' average precision; F1 at the default rate over the best."""
+    """The mean of the files' average precision; F1 at the default rate over the best.
+
+    By the distance of all metrics together; `skab_detect_auc_pr`: by the score that `tidegate detect` writes.
+    """
     files = read_skab(folder)
-    found = watch_together(files)
-    precision = skab_auc_pr(files, [distances.score for distances in found])
-    return _rounded({"skab_auc_pr": precision, **_f1_together("skab", files, found)})
+    found = watch_files(files)
+    figures = {
+        "skab_auc_pr": skab_auc_pr(files, _distances(found)),
+        "skab_detect_auc_pr": skab_auc_pr(files, [one.score() for one in found]),
+    }
+    return _rounded(figures | _f1_together("skab", files, found))
 
 
 def skab_auc_pr(files: Sequence[Recording], scores: Sequence[NDArray[np.float64]]) -> float:
@@ -88,13 +94,16 @@ def skab_auc_pr(files: Sequence[Recording], scores: Sequence[NDArray[np.float64]
 
 
 def smd(folder: Path) -> dict[str, float]:
-    """The mean of the machines' VUS-PR, how often the first-ranked metric is among an event's causes, F1 as above."""
+    """The mean of the machines' VUS-PR, how often the first-ranked metric is among an event's causes, the rest as above."""
     machines = read_smd(folder)
-    found = watch_together(machines)
-    volume = smd_vus_pr(machines, [distances.score for distances in found])
+    found = watch_files(machines)
     first = [first_metric(machine, int(begin), int(end)) for machine in machines for begin, end in machine.events]
     causes = [set(cause) for machine in machines for cause in machine.causes]
-    figures = {"smd_vus_pr": volume, "smd_rca_at1": first_ranked_right(first, causes)}
+    figures = {
+        "smd_vus_pr": smd_vus_pr(machines, _distances(found)),
+        "smd_detect_vus_pr": smd_vus_pr(machines, [one.score() for one in found]),
+        "smd_rca_at1": first_ranked_right(first, causes),
+    }
     return _rounded(figures | _f1_together("smd", machines, found))
 
 
@@ -114,10 +123,15 @@ def first_metric(machine: Recording, first: int, last: int) -> int:
     return ranked(shares(farthest, so_far.min(axis=0), so_far.max(axis=0)))[0]
 
 
-def _f1_together(name: str, files: Sequence[Recording], found: Sequence[Distances]) -> dict[str, float]:
+def _distances(found: Sequence[Found]) -> list[NDArray[np.float64]]:
+    return [one.joint.distance for one in found if one.joint is not None]
+
+
+def _f1_together(name: str, files: Sequence[Recording], found: Sequence[Found]) -> dict[str, float]:
     counted = [NO_EPISODES] * len(RATES_TOGETHER)
-    for file, distances in zip(files, found, strict=True):
-        alarms = alarms_together(file, distances.surprise, RATES_TOGETHER)
+    surprises = [one.joint.surprise for one in found if one.joint is not None]
+    for file, surprise in zip(files, surprises, strict=True):
+        alarms = alarms_together(file, surprise, RATES_TOGETHER)
         counted = [
             before + count_episodes(alarms[:, number], file.events, file.unscored)
             for number, before in enumerate(counted)

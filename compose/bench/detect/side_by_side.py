@@ -1,4 +1,4 @@
-"""All recordings of a set as devices of their own, row by row: the n-th window of each at once."""
+"""All recordings of a set as devices of their own, through what serves `tidegate detect`: the n-th window of each at once."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import numpy as np
 
 from analytics.detect.config import DetectConfig
 from analytics.detect.recording import detect_devices, usual_step
+from analytics.detect.recording_together import detect_together
 from analytics.detect.round import REBASELINE_WINDOWS
 from analytics.detect.together_alarms import JointAlarms
 from analytics.detect.together_pool import JointPool
-from analytics.detectors.together import Together
+from compose.tryout.found import detect_tables
+from compose.tryout.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from analytics.detect.recording_together import JointDetection
     from compose.bench.detect.sets import Recording
+    from compose.tryout.found import Found
 
 
 class Watched(NamedTuple):
@@ -34,24 +38,15 @@ def watch_values(recordings: Sequence[Recording], rate: float, width_ms: int) ->
     return [Watched(f.begun[:, 0].astype(np.float64), f.alert[:, 0]) for f in found]
 
 
-class Distances(NamedTuple):
-    """Of one recording, shape (rows,): the distance of all metrics together, and how surprising it is by its own past."""
+def watch_together(recordings: Sequence[Recording]) -> list[JointDetection]:
+    """All metrics of each together, by its own past; every recording has several."""
+    found = detect_together([(r.times, r.values) for r in recordings])
+    return [one for one in found if one is not None]
 
-    score: NDArray[np.float64]
-    surprise: NDArray[np.float64]
 
-
-def watch_together(recordings: Sequence[Recording]) -> list[Distances]:
-    """All metrics of each recording together; a recording that is over repeats its last row, unlooked at."""
-    together = Together(len(recordings), recordings[0].values.shape[1])
-    found = [Distances(*np.zeros((2, len(r.times)))) for r in recordings]
-    for row in range(max(len(r.times) for r in recordings)):
-        distance = together.step(np.array([r.values[min(row, len(r.times) - 1)] for r in recordings]))
-        for number, recording in enumerate(recordings):
-            if row < len(recording.times):
-                found[number].score[row] = distance.score[number]
-                found[number].surprise[row] = distance.surprise[number]
-    return found
+def watch_files(recordings: Sequence[Recording]) -> list[Found]:
+    """Each as `tidegate detect` looks at its file alone."""
+    return detect_tables([Table(r.name, r.metrics, r.times, r.values, (), 0) for r in recordings], are_alike=False)
 
 
 def alarms_together(recording: Recording, surprise: NDArray[np.float64], rates: Sequence[float]) -> NDArray[np.bool_]:
