@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +21,7 @@ from ingest.contract.events import (
     DeviceState,
     IncidentEvent,
     IncidentState,
+    MaintenanceWindow,
     Outcome,
     RollbackPhase,
     RollbackStatus,
@@ -28,6 +29,7 @@ from ingest.contract.events import (
     SilenceKind,
     Verdict,
 )
+from ingest.contract.events.maintenance import WEEKDAYS, Hours
 from ingest.contract.records import Outgoing, Record
 from ingest.contract.topics import (
     ACCOUNTS,
@@ -36,6 +38,7 @@ from ingest.contract.topics import (
     ANOMALIES,
     DEVICES,
     INCIDENTS,
+    MAINTENANCE,
     ROLLBACKS,
     SILENCES,
     VERDICTS,
@@ -217,6 +220,23 @@ def silence(
         kind=SilenceKind(kind),
     )
     return event_of(SILENCES, name, said)
+
+
+def maintenance(
+    *matchers: str, at: int = T0, name: str = "w1", tenant: str = TENANT, ends_at: int = 0, **hours: Any
+) -> Outgoing:
+    """A window that somebody made at `at`."""
+    known = {"begins": "00:00", "lasts_s": 3600.0} | ({} if "date" in hours else {"days": list(WEEKDAYS)})
+    window = MaintenanceWindow(
+        id=name,
+        tenant=tenant,
+        matchers=[read_matcher(text) for text in matchers],
+        hours=Hours(**(known | hours)),
+        by="ada",
+        at=at,
+        ends_at=ends_at,
+    )
+    return event_of(MAINTENANCE, name, window)
 
 
 def acknowledged(alert: AlertEvent, *, by: str = "ada", withdrawn: bool = False) -> Outgoing:

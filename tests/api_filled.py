@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from ingest.contract.events import AlertState, DeviceState, Outcome
 from tests.api_centre import Centre
-from tests.api_records import Gateway, account_record, alert_record, anomaly_record, incident_record, silence_record
+from tests.api_records import (
+    Gateway,
+    account_record,
+    alert_record,
+    anomaly_record,
+    incident_record,
+    maintenance_record,
+    silence_record,
+)
 from tests.api_rollouts import audit_record, plan_record, rollback_record, verdict_record
 
 NORTH, SOUTH = Gateway("acme", "north"), Gateway("other", "south")
@@ -30,6 +38,8 @@ async def fill(centre: Centre) -> None:
         incident_record("inc-theirs", tenant="other"),
         silence_record(),
         silence_record("s-theirs", tenant="other"),
+        maintenance_record(),
+        maintenance_record("w-theirs", tenant="other"),
         audit_record(),
         audit_record(1, tenant="other", rollout="theirs"),
         NORTH.dead_letter(),
@@ -40,7 +50,7 @@ async def fill(centre: Centre) -> None:
     await centre.eventually("/v1/ledger", lambda answer: answer["data"]["accounts"])
     await centre.eventually("/v1/ledger", lambda answer: answer["data"]["accounts"], "other")
     for tenant in ("acme", "other"):
-        for path in ("/v1/silences", "/v1/audit", "/v1/dead-letters"):
+        for path in ("/v1/silences", "/v1/maintenance", "/v1/audit", "/v1/dead-letters"):
             await centre.eventually(path, lambda answer: answer["data"], tenant)
     await centre.eventually("/v1/anomalies", lambda answer: answer["data"])
     await centre.eventually("/v1/incidents", lambda answer: answer["data"])

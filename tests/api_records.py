@@ -21,12 +21,14 @@ from ingest.contract.events import (
     GatewayEvent,
     IncidentEvent,
     IncidentState,
+    MaintenanceWindow,
     Matcher,
     RuleEvent,
     Shared,
     Silence,
     Symptom,
 )
+from ingest.contract.events.maintenance import Hours
 from ingest.contract.records import DETAIL_HEADER, REASON_HEADER, Outgoing, event_record
 from ingest.contract.topics import (
     ACCOUNTS,
@@ -35,6 +37,7 @@ from ingest.contract.topics import (
     ANOMALIES,
     DEVICES,
     INCIDENTS,
+    MAINTENANCE,
     ROLLUPS,
     RULES,
     SILENCES,
@@ -201,6 +204,17 @@ def silence_record(name: str = "s-1", tenant: str = "acme", **fields: Any) -> Ou
         "comment": "works on the roof",
     }
     return record(SILENCES, name, Silence(id=name, tenant=tenant, **(known | fields)))
+
+
+def maintenance_record(name: str = "w-1", tenant: str = "acme", **fields: Any) -> Outgoing:
+    known = {
+        "matchers": [Matcher(label="site", pattern="north")],
+        "hours": Hours(begins="02:00", lasts_s=7200.0, days=["sat", "sun"], timezone="Europe/Berlin"),
+        "by": f"{tenant}-all",
+        "at": NOW,
+        "comment": "updates of the mast",
+    }
+    return record(MAINTENANCE, name, MaintenanceWindow(id=name, tenant=tenant, **(known | fields)))
 
 
 def rule_record(name: str = "MetricAnomaly", **fields: Any) -> Outgoing:

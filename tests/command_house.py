@@ -15,7 +15,7 @@ from ingest.contract.events import AlertEvent, AlertState, Outcome, PlanState
 from ingest.runtime.secrets import write_secret
 from tests.api_centre import Centre, running
 from tests.api_filled import NORTH, SOUTH, fill
-from tests.api_records import alert_record, silence_record
+from tests.api_records import alert_record, maintenance_record, silence_record
 from tests.api_rollouts import plan_body, plan_record, verdict_record
 from tests.process_files import Files
 
@@ -54,7 +54,7 @@ class CommandHouse:
     async def _serve(self) -> None:
         async with running(Centre(self.folder, [NORTH, SOUTH])) as centre:
             await fill(centre)
-            await centre.put(alert_record("f9"), silence_record("s-9"))
+            await centre.put(alert_record("f9"), silence_record("s-9"), maintenance_record("w-9"))
             for name in ("pausing", "ending", "aborting", "approving", "overriding"):
                 await centre.put(plan_record(name))
             await centre.put(plan_record("resuming", state=PlanState.PAUSED), verdict_record("approving", Outcome.FAIL))

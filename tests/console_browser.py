@@ -22,7 +22,15 @@ from ingest.contract.events import (
     IncidentState,
     Outcome,
 )
-from tests.api_records import Gateway, account_record, alert_record, anomaly_record, incident_record, silence_record
+from tests.api_records import (
+    Gateway,
+    account_record,
+    alert_record,
+    anomaly_record,
+    incident_record,
+    maintenance_record,
+    silence_record,
+)
 from tests.api_rollouts import plan_record, rollback_record, verdict_record
 from tests.rollup_batches import Row, all_rows, make_batch
 
@@ -142,6 +150,7 @@ async def fill_richly(centre: Centre) -> None:
             numbers={"silent_s": 600.0},
         ),
         silence_record(at=now, starts_at=now, ends_at=now + 3_600_000),
+        maintenance_record(at=now),
         anomaly_record("pump-1", at=now - 240_000, since=now - 600_000, value=91.5, expected=40.0),
         NORTH.dead_letter(),
     )
@@ -151,6 +160,7 @@ async def fill_richly(centre: Centre) -> None:
     await centre.eventually("/v1/anomalies", lambda answer: answer["data"])
     await centre.eventually("/v1/dead-letters", lambda answer: answer["data"])
     await centre.eventually("/v1/silences", lambda answer: answer["data"])
+    await centre.eventually("/v1/maintenance", lambda answer: answer["data"])
     await centre.eventually("/v1/fleet", lambda answer: answer["data"]["devices"] == 121)
 
 

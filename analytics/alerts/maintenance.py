@@ -1,21 +1,24 @@
-"""Maintenance that comes again: at a local time of some days of the week, for so long."""
+"""Maintenance windows: those of the configuration, which come again, and those that people make."""
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
-from typing import TYPE_CHECKING, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from analytics.alerts.checks import require_positive
 from analytics.alerts.matching import matches, read_matcher
+from ingest.contract.events.maintenance import MOST_WINDOWS, WEEKDAYS, Hours, MaintenanceWindow, Weekday, begins_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_MOST_S = 7 * 86_400.0
+    from ingest.contract.events.maintenance import Opening
+
+_NEVER = 1 << 62
+MOST_MADE = 10_000
+"""So many that people made are heeded at the most, of all tenants together."""
 
 
 class MaintenanceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,9 +32,7 @@ class MaintenanceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     matchers: list[str]
     at: str
     lasts_s: float
-    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = msgspec.field(
-        default_factory=lambda: ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-    )
+    days: list[Weekday] = msgspec.field(default_factory=lambda: list(WEEKDAYS))
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
@@ -41,56 +42,73 @@ class MaintenanceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         for text in self.matchers:
             read_matcher(text)
         require_positive(lasts_s=self.lasts_s)
-        if self.lasts_s > _MOST_S:
-            raise ValueError(f"lasts_s is {self.lasts_s:g}, expected at most a week")
         if not self.days:
             raise ValueError("days is empty, expected at least one of mon … sun")
-        self.begins()
-        self.zone()
+        begins_of(self.at, "at")
+        self.hours()
 
-    def begins(self) -> time:
-        """The local time at which it begins. Raises ValueError."""
-        try:
-            return datetime.strptime(self.at, "%H:%M").time()  # noqa: DTZ007 - a time of day has no zone yet
-        except ValueError as error:
-            raise ValueError(f"at is {self.at!r}, expected hh:mm") from error
+    def hours(self) -> Hours:
+        """When it is. Raises ValueError."""
+        return Hours(begins=self.at, lasts_s=self.lasts_s, days=self.days, timezone=self.timezone)
 
-    def zone(self) -> ZoneInfo:
-        """Raises ValueError."""
-        try:
-            return ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"timezone is {self.timezone!r}, expected one like Europe/Berlin, or UTC") from error
+    def window(self) -> MaintenanceWindow:
+        """As one that people made, called by its name."""
+        matchers = [read_matcher(text) for text in self.matchers]
+        return MaintenanceWindow(
+            id=self.name, tenant=self.tenant, matchers=matchers, hours=self.hours(), by="", at=0, comment=""
+        )
 
 
 class Maintenance:
-    """All windows that come again; `look` says at what time is asked, then `by` names the one that an alert is in."""
+    """All windows; `look` says at what time is asked, then `by` names the one that an alert is in."""
 
-    def __init__(self, windows: Sequence[MaintenanceConfig]) -> None:
-        self._windows = [(one, [read_matcher(text) for text in one.matchers]) for one in windows]
+    def __init__(self, configured: Sequence[MaintenanceConfig] = ()) -> None:
+        self._configured = {f"{one.tenant}/{one.name} of the configuration": one.window() for one in configured}
+        self.made: dict[str, MaintenanceWindow] = {}
         self.open: frozenset[str] = frozenset()
+        self._openings: dict[str, Opening] = {}
+        self._by_tenant: dict[str, list[MaintenanceWindow]] = {}
+        self._looked, self._due = 0, 0
+
+    def take(self, window: MaintenanceWindow) -> None:
+        """A window was made, changed or ended. Where there are too many, the oldest of the tenant that has most makes room."""
+        name = f"{window.tenant}/{window.id}"
+        self.made[name] = window
+        tenant, number = Counter(one.tenant for one in self.made.values()).most_common(1)[0]
+        if number > MOST_WINDOWS or len(self.made) > MOST_MADE:
+            theirs = (name for name, one in self.made.items() if one.tenant == tenant)
+            del self.made[min(theirs, key=lambda name: self.made[name].at)]
+        self._openings.pop(name, None)
+        self._due = 0
+
+    def restore(self, made: Mapping[str, MaintenanceWindow]) -> None:
+        """Continue with these."""
+        self.made, self._openings, self._due = dict(made), {}, 0
 
     def look(self, now: int) -> frozenset[str]:
-        """The names of those that are open at `now` (ms)."""
-        self.open = frozenset(one.name for one, _ in self._windows if is_open(one, now))
+        """Those that are open at `now` (ms); they are looked at only when one may have opened or closed."""
+        if not self._looked <= now < self._due:
+            self._look_at_all(now)
         return self.open
 
     def by(self, tenant: str, labels: Mapping[str, str]) -> str:
         """The name of an open window for such an alert, or ""."""
-        for one, matchers in self._windows if self.open else ():
-            if one.name in self.open and one.tenant == tenant and matches(matchers, labels):
-                return one.name
-        return ""
+        windows = self._by_tenant.get(tenant, ())
+        return next((one.id for one in windows if matches(one.matchers, labels)), "")
 
+    def _look_at_all(self, now: int) -> None:
+        known = self._openings if now >= self._looked else {}
+        windows = self._configured | self.made
+        fresh = {name for name in windows if name not in known or known[name].end <= now}
+        found = {name: windows[name].opening(now) if name in fresh else known[name] for name in windows}
+        self._openings = {name: opening for name, opening in found.items() if opening is not None}
+        self.made = {name: window for name, window in self.made.items() if name in self._openings}
+        self._show_open({name for name, opening in self._openings.items() if opening.start <= now})
+        times = (one.end if one.start <= now else one.start for one in self._openings.values())
+        self._looked, self._due = now, min(times, default=_NEVER)
 
-def is_open(window: MaintenanceConfig, now: int) -> bool:
-    """Whether it is maintenance at `now` (ms since the epoch)."""
-    zone, begins = window.zone(), window.begins()
-    today = datetime.fromtimestamp(now / 1000, zone).date()
-    for back in range(int(window.lasts_s // 86_400) + 2):
-        day = today - timedelta(days=back)
-        if _DAYS[day.weekday()] in window.days:
-            began = datetime.combine(day, begins, zone).timestamp()
-            if began <= now / 1000 < began + window.lasts_s:
-                return True
-    return False
+    def _show_open(self, names: set[str]) -> None:
+        self.open, self._by_tenant = frozenset(names), {}
+        for name, window in (self._configured | self.made).items():
+            if name in names:
+                self._by_tenant.setdefault(window.tenant, []).append(window)

@@ -20,6 +20,7 @@ from ingest.contract import names
 from ingest.contract.events import (
     Acknowledgement,
     AlertState,
+    MaintenanceWindow,
     Silence,
 )
 from ingest.contract.topics import (
@@ -29,6 +30,7 @@ from ingest.contract.topics import (
     CONDITIONS,
     DEVICES,
     INCIDENTS,
+    MAINTENANCE,
     PLANS,
     ROLLBACKS,
     SILENCES,
@@ -60,6 +62,7 @@ class _State(msgspec.Struct):
     rollouts: dict[str, Standing]
     silences: dict[str, Silence] = {}
     dark: dict[str, Dark] = {}
+    maintenance: dict[str, MaintenanceWindow] = {}
 
 
 class AlertsStage:
@@ -76,6 +79,7 @@ class AlertsStage:
         ACCOUNTS,
         INCIDENTS,
         SILENCES,
+        MAINTENANCE,
         ACKNOWLEDGEMENTS,
     )
 
@@ -125,7 +129,7 @@ class AlertsStage:
     def _take(self, records: Sequence[Record], now: int) -> list[tuple[AlertEvent, str]]:
         changes: list[tuple[AlertEvent, str]] = []
         for record in records:
-            if record.topic in {SILENCES, ACKNOWLEDGEMENTS}:
+            if record.topic in {SILENCES, MAINTENANCE, ACKNOWLEDGEMENTS}:
                 changes += self._said_by_people(record, now)
                 continue
             for condition in self._reading.conditions(record):
@@ -141,6 +145,11 @@ class AlertsStage:
             silence = self._reading.read(record, Silence)
             if silence is not None:
                 self._suppression.take(silence)
+            return []
+        if record.topic == MAINTENANCE:
+            window = self._reading.read(record, MaintenanceWindow)
+            if window is not None:
+                self._suppression.maintenance.take(window)
             return []
         said = self._reading.read(record, Acknowledgement)
         return self._book.acknowledge(said, now) if said is not None else []
@@ -159,6 +168,7 @@ class AlertsStage:
             self._rollouts.standings,
             self._suppression.silences,
             self._suppression.dark,
+            self._suppression.maintenance.made,
         )
         return {"state": msgspec.msgpack.encode(state)}
 
@@ -169,6 +179,7 @@ class AlertsStage:
         state = msgspec.msgpack.decode(parts["state"], type=_State)
         self._book.restore(state.alerts, state.ended)
         self._suppression.silences, self._suppression.dark = state.silences, state.dark
+        self._suppression.maintenance.restore(state.maintenance)
         self._sites.heard, self._rollouts.standings = state.heard, state.rollouts
         self._leave_to_the_registry()
 

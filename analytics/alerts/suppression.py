@@ -34,7 +34,7 @@ class Suppression:
     def __init__(
         self, gateways_at: Mapping[str, int], grace_ms: float, maintenance: Sequence[MaintenanceConfig] = ()
     ) -> None:
-        self._maintenance = Maintenance(maintenance)
+        self.maintenance = Maintenance(maintenance)
         self.silences: dict[str, Silence] = {}
         self.dark: dict[str, Dark] = {}
         self._gateways_at, self._grace_ms = gateways_at, grace_ms
@@ -64,7 +64,7 @@ class Suppression:
         """Whether what suppresses is other than when this was asked last."""
         self.dark = {site: dark for site, dark in self.dark.items() if not dark.until or now < dark.until}
         holding = {silence.id for silence in self.silences.values() if silence.starts_at <= now < silence.ends_at}
-        before, self._holding = self._holding, (frozenset(holding) | self.dark.keys() | self._maintenance.look(now))
+        before, self._holding = self._holding, (frozenset(holding) | self.dark.keys() | self.maintenance.look(now))
         return before != self._holding
 
     def by(self, alert: Alert, now: int) -> str:
@@ -73,10 +73,10 @@ class Suppression:
         dark = self.dark.get(f"{alert.tenant}/{labels.get('site')}")
         if dark is not None and ("device" in labels or alert.name == rules.INCIDENT):
             return f"parent:{dark.fingerprint}"
-        if not self.silences and not self._maintenance.open:
+        if not self.silences and not self.maintenance.open:
             return ""
         labels = matchable(alert.name, alert.tenant, alert.severity, labels)
-        again = self._maintenance.by(alert.tenant, labels)
+        again = self.maintenance.by(alert.tenant, labels)
         if again:
             return f"maintenance:{again}"
         for silence in self.silences.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from compose.cli.alerts_deliveries import deliveries, discard, replay, send_test
+from compose.cli.alerts_maintenance import maintenance
 from compose.cli.alerts_people import acknowledge, history, silence, silences, unsilence
 from compose.cli.alerts_rules import check_command, starter, test_command
 
@@ -23,6 +24,7 @@ def alerts() -> None:
       tidegate alerts history analytics.toml --since 24h
       tidegate alerts acknowledge analytics.toml 3f1c0a8e55d2b917 --comment "on my way"
       tidegate alerts silence analytics.toml site=north device=pump-* --for 2h --tenant acme
+      tidegate alerts maintenance add analytics.toml site=north --tenant acme --days sat,sun --at 02:00 --for 2h
     """
 
 
@@ -32,3 +34,4 @@ _PEOPLE = (history, acknowledge, silence, silences, unsilence)
 
 for command in (*_RULES, *_DELIVERIES, *_PEOPLE):
     alerts.add_command(command)
+alerts.add_command(maintenance)

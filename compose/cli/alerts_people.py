@@ -47,7 +47,7 @@ def history(config: Path, fingerprint: str, name: str, since: float, *, as_json:
       tidegate alerts history analytics.toml --name DeviceSilent --json
     """
     after = SystemClock().now_ms() - since * 1000
-    found = [event for event in _every(config, ALERT_HISTORY, AlertEvent) if event.changed_at >= after]
+    found = [event for event in every(config, ALERT_HISTORY, AlertEvent) if event.changed_at >= after]
     for event in sorted(found, key=lambda event: event.changed_at):
         if fingerprint in ("", event.fingerprint) and name in ("", event.name):
             click.echo(msgspec.json.encode(event).decode() if as_json else _change_line(event))
@@ -82,7 +82,7 @@ def acknowledge(config: Path, fingerprint: str, by: str, comment: str, *, withdr
             comment=comment,
             withdrawn=withdraw,
         )
-        await log.append([_record(ACKNOWLEDGEMENTS, fingerprint, said, said.at)])
+        await log.append([event_on(ACKNOWLEDGEMENTS, fingerprint, said, said.at)])
         return alert
 
     alert = with_log(config, say)
@@ -140,7 +140,7 @@ def silence(
         comment=comment,
         kind=SilenceKind.MAINTENANCE if maintenance else SilenceKind.SILENCE,
     )
-    _append(config, _record(SILENCES, said.id, said, now))
+    append(config, event_on(SILENCES, said.id, said, now))
     click.echo(msgspec.json.encode(said).decode() if as_json else said.id)
 
 
@@ -178,29 +178,34 @@ def unsilence(config: Path, name: str, by: str, *, as_json: bool) -> None:
     if not found or found[0].ends_at <= now:
         fail(f"no silence {name!r} is on; `tidegate alerts silences {config}` shows them")
     ended = msgspec.structs.replace(found[0], starts_at=min(found[0].starts_at, now), ends_at=now, by=by, at=now)
-    _append(config, _record(SILENCES, name, ended, now))
+    append(config, event_on(SILENCES, name, ended, now))
     click.echo(msgspec.json.encode(ended).decode() if as_json else f"{name} has ended")
 
 
 def _newest_silences(config: Path) -> list[Silence]:
-    return list({said.id: said for said in _every(config, SILENCES, Silence)}.values())
+    return list({said.id: said for said in every(config, SILENCES, Silence)}.values())
 
 
-def _every(config: Path, topic: str, kind: type[T]) -> list[T]:
+def every(config: Path, topic: str, kind: type[T]) -> list[T]:
+    """The events that a topic of the log holds."""
+
     async def look(log: Log) -> list[T]:
         return [event for record in await every_record(log, topic) if (event := read_event(record, kind))]
 
     return with_log(config, look)
 
 
-def _append(config: Path, record: Outgoing) -> None:
+def append(config: Path, record: Outgoing) -> None:
+    """Add a record to the log."""
+
     async def say(log: Log) -> None:
         await log.append([record])
 
     with_log(config, say)
 
 
-def _record(topic: str, key: str, event: msgspec.Struct, at: int) -> Outgoing:
+def event_on(topic: str, key: str, event: msgspec.Struct, at: int) -> Outgoing:
+    """An event that somebody caused `at` (ms) from a terminal."""
     return event_record(topic, key, event, event_id=f"{key}:{at}", source=SOURCE, time=at)
 
 

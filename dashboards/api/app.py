@@ -14,6 +14,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from dashboards.api.description import Description, described, only_the_description
 from dashboards.api.feedback import FeedbackWriter
 from dashboards.api.guards import OPEN, authorise, protect
+from dashboards.api.maintenance import MaintenanceWriter
 from dashboards.api.plan_writer import PlanWriter
 from dashboards.api.problems import HANDLERS
 from dashboards.api.pull_writer import PullWriter
@@ -29,6 +30,7 @@ from dashboards.api.routes import (
     gate_routes,
     health_routes,
     kayenta_routes,
+    maintenance_routes,
     past_routes,
     prometheus_routes,
     pull_routes,
@@ -83,6 +85,10 @@ HANDLED: list[ControllerRouterHandler] = [
     alert_routes.silence,
     alert_routes.create_silence,
     alert_routes.end_silence,
+    maintenance_routes.windows,
+    maintenance_routes.window,
+    maintenance_routes.create_window,
+    maintenance_routes.end_window,
     past_routes.verdicts,
     past_routes.audit,
     past_routes.changes,
@@ -115,9 +121,19 @@ def build_app(context: Context) -> Litestar:
     pulls = PullWriter(context.key, log=context.log, clock=context.clock, telemetry=context.telemetry)
     feedback = FeedbackWriter(context.log, context.projection, context.telemetry)
     people = PeopleWriter(context.log, context.projection, context.telemetry)
+    maintenance = MaintenanceWriter(context.log, context.projection, context.telemetry)
     return Litestar(
         route_handlers=HANDLED,
-        state=State({"context": context, "plans": plans, "pulls": pulls, "feedback": feedback, "people": people}),
+        state=State(
+            {
+                "context": context,
+                "plans": plans,
+                "pulls": pulls,
+                "feedback": feedback,
+                "people": people,
+                "maintenance": maintenance,
+            }
+        ),
         before_request=authorise,
         before_send=[protect],
         exception_handlers=HANDLERS,

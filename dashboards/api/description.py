@@ -11,6 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from dashboards.api.feedback import NewFeedback
 from dashboards.api.kayenta import JudgeRequest
+from dashboards.api.maintenance import NewMaintenance
 from dashboards.api.plans import NewRollout
 from dashboards.api.problems import PROBLEM, Problem
 from dashboards.api.pull_writer import NewPull
@@ -34,6 +35,7 @@ _JSON_BODIES: dict[str, type[msgspec.Struct]] = {
     "/v1/samples": NewPull,
     "/v1/feedback": NewFeedback,
     "/v1/silences": NewSilence,
+    "/v1/maintenance": NewMaintenance,
     "/v1/tokens": NewTokenRequest,
     "/v1/alerts/{fingerprint}/acknowledge": NewAcknowledgement,
     "/v1/feedback/{name}/undo": Reason,

@@ -9,6 +9,7 @@ import msgspec
 
 from dashboards.api.devices import FleetSummary
 from dashboards.api.ledger import LedgerTotals
+from dashboards.api.maintenance import MaintenanceView
 from dashboards.api.rollouts import RolloutView
 from dashboards.api.sites import SiteView
 from ingest.contract.events import AlertEvent, IncidentEvent, Silence
@@ -20,6 +21,7 @@ ALERTS = 1000
 INCIDENTS = 200
 ROLLOUTS = 200
 SILENCES = 200
+MAINTENANCE = 200
 SITES = 2000
 
 
@@ -36,11 +38,12 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     incidents: list[IncidentEvent]
     rollouts: list[RolloutView]
     silences: list[Silence]
+    maintenance: list[MaintenanceView]
 
 
 def overview(view: TenantView, now: int) -> Overview:
     """The tenant at time `now` (ms)."""
-    silences = view.silences.list(ended_before=now)
+    silences, maintenance = view.silences.list(ended_before=now), view.maintenance.list(now)
     rollouts = sorted((rollout.view() for rollout in view.rollouts.values()), key=attrgetter("created"), reverse=True)
     sites = view.sites(now)
     counts = (
@@ -48,6 +51,7 @@ def overview(view: TenantView, now: int) -> Overview:
         (view.incidents, INCIDENTS),
         (rollouts, ROLLOUTS),
         (silences, SILENCES),
+        (maintenance, MAINTENANCE),
         (sites, SITES),
     )
     return Overview(
@@ -61,4 +65,5 @@ def overview(view: TenantView, now: int) -> Overview:
         incidents=view.incidents.list(None, "", "", INCIDENTS),
         rollouts=rollouts[:ROLLOUTS],
         silences=silences[:SILENCES],
+        maintenance=maintenance[:MAINTENANCE],
     )

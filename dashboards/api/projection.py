@@ -20,6 +20,7 @@ from ingest.contract.events import (
     FeedbackEvent,
     GatewayEvent,
     IncidentEvent,
+    MaintenanceWindow,
     RollbackStatus,
     RolloutPlan,
     RuleEvent,
@@ -38,6 +39,7 @@ from ingest.contract.topics import (
     DEVICES,
     FEEDBACK,
     INCIDENTS,
+    MAINTENANCE,
     PLANS,
     REQUESTS,
     ROLLBACKS,
@@ -63,12 +65,12 @@ DIED = {dead(topic): topic for topic in (ROLLUPS, SAMPLES)}
 """Where dead letters are read from, and where they had been."""
 TOPICS = (
     *(DEVICES, ALERTS, PLANS, VERDICTS, ROLLBACKS, ACCOUNTS, ANOMALIES, INCIDENTS, FEEDBACK, REQUESTS, SAMPLES),
-    *(SILENCES, AUDIT, RULES, ALERT_HISTORY, *DIED),
+    *(SILENCES, MAINTENANCE, AUDIT, RULES, ALERT_HISTORY, *DIED),
 )
 
 
 class Subject(NamedTuple):
-    """What a record was about: `kind` is device, site, alert, silence, rollout, account, anomaly or incident; `key` names the one within it."""
+    """What a record was about: `kind` is device, site, alert, silence, maintenance, rollout, account, anomaly or incident; `key` names the one within it."""
 
     tenant: str
     kind: str
@@ -108,6 +110,7 @@ class Projection:
             INCIDENTS: self._incident,
             FEEDBACK: self._feedback,
             SILENCES: self._silence,
+            MAINTENANCE: self._maintenance,
             AUDIT: self._audit,
             RULES: self._rule,
             ALERT_HISTORY: self._alert_change,
@@ -217,6 +220,13 @@ class Projection:
         if event is None:
             return MALFORMED
         return Applied(self.view(event.tenant).silences.put(event), Subject(event.tenant, "silence", event.id))
+
+    def _maintenance(self, record: Record) -> Applied:
+        event = _read(record, MaintenanceWindow)
+        if event is None:
+            return MALFORMED
+        subject = Subject(event.tenant, "maintenance", event.id)
+        return Applied(self.view(event.tenant).maintenance.put(event), subject)
 
     def _audit(self, record: Record) -> Applied:
         entry = _read(record, AuditEntry)

@@ -115,7 +115,7 @@ class PeopleWriter:
             raise unknown("alert", fingerprint)
         if not alert.starts_at or alert.ends_at:
             raise ProblemError(409, "alert-not-firing", "only an alert that fires can be looked after")
-        _check_text(new.comment)
+        check_text(new.comment)
         said = Acknowledgement(
             fingerprint=fingerprint,
             tenant=who.tenant,
@@ -137,24 +137,31 @@ class PeopleWriter:
             self._projection.view(said.tenant).silences.put(said)
 
 
-def _check(new: NewSilence, starts_at: int, now: int) -> None:
+def matcher_mistakes(matchers: list[Matcher]) -> list[Mistake]:
+    """What is wrong with the `matchers` of a body."""
     mistakes = [
         Mistake(f"$.matchers[{index}]", "expected a label's name and a pattern of at most 500 characters")
-        for index, one in enumerate(new.matchers)
+        for index, one in enumerate(matchers)
         if not one.label.isidentifier() or max(len(one.label), len(one.pattern)) > MOST_TEXT
     ]
-    if not 0 < len(new.matchers) <= MOST_MATCHERS:
-        mistakes.append(Mistake("$.matchers", f"found {len(new.matchers)}, expected 1 to {MOST_MATCHERS}"))
+    if not 0 < len(matchers) <= MOST_MATCHERS:
+        mistakes.append(Mistake("$.matchers", f"found {len(matchers)}, expected 1 to {MOST_MATCHERS}"))
+    return mistakes
+
+
+def _check(new: NewSilence, starts_at: int, now: int) -> None:
+    mistakes = matcher_mistakes(new.matchers)
     if not max(starts_at, now) < new.ends_at <= now + LONGEST_MS:
         mistakes.append(Mistake("$.ends_at", "expected a time (ms) after the beginning and now, at most a year away"))
     if starts_at < 0:
         mistakes.append(Mistake("$.starts_at", "expected a time (ms)"))
     if mistakes:
         raise ProblemError(422, "bad-silence", "the silence has mistakes", mistakes)
-    _check_text(new.comment)
+    check_text(new.comment)
 
 
-def _check_text(comment: str) -> None:
+def check_text(comment: str) -> None:
+    """Raises ProblemError for a comment that is too long."""
     if len(comment) > MOST_TEXT:
         raise ProblemError(
             422, "bad-comment", f"found {len(comment)} characters, expected at most {MOST_TEXT}",

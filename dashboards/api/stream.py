@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dashboards.api.hub import Hub, Thing
     from dashboards.api.views import TenantView
 
-KINDS = ("fleet", "site", "alert", "incident", "rollout", "account", "silence", "device", "anomaly")
+KINDS = ("fleet", "site", "alert", "incident", "rollout", "account", "silence", "maintenance", "device", "anomaly")
 FIRST_KINDS = ("fleet", "site", "alert", "incident", "rollout", "account")
 """What a stream begins with; devices and anomalies are read page by page."""
 CHUNK = 500
@@ -47,6 +47,7 @@ def everything(view: TenantView, now: int) -> Iterable[Thing]:
     yield from (("rollout", name) for name in view.rollouts)
     yield ("account", "")
     yield from (("silence", silence.id) for silence in view.silences.list(ended_before=now))
+    yield from (("maintenance", window.id) for window in view.maintenance.list(now))
 
 
 def begin(hub: Hub, view: TenantView, kinds: frozenset[str], mark: str, now: int) -> tuple[str, Subscription]:
@@ -132,6 +133,8 @@ def _state(kind: str, key: str, view: TenantView, now: int) -> object:
             return view.alerts.get(key)
         case "silence":
             return view.silences.get(key)
+        case "maintenance":
+            return view.maintenance.get(key, now)
         case "incident":
             return view.incidents.head(key)
         case "rollout":

@@ -10,6 +10,7 @@ from dashboards.api.devices import DeviceTable
 from dashboards.api.feedback import FeedbackBook
 from dashboards.api.incidents import IncidentBook
 from dashboards.api.ledger import Account, LedgerView, ledger_view
+from dashboards.api.maintenance import MaintenanceBook
 from dashboards.api.past import DeadLetterView, Recent
 from dashboards.api.pulls import PullBook
 from dashboards.api.rollouts import Rollout
@@ -39,6 +40,7 @@ class TenantView:
         self.incidents = IncidentBook(config.incidents_kept_bytes)
         self.feedback = FeedbackBook()
         self.silences = SilenceBook()
+        self.maintenance = MaintenanceBook()
         self.audit: Recent[AuditEntry] = Recent()
         self.changes: Recent[DeviceEvent] = Recent()
         self.alert_history: Recent[AlertEvent] = Recent()

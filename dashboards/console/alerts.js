@@ -189,11 +189,38 @@ function silenceEntry(first) {
     node: el("li", { class: "alert" }, el("div", { class: "alert-head" }, chip, what, facts, el("span", { class: "spring" }), end)),
     update(one) {
       say(chip, one.starts_at > now() ? "to come" : one.kind.replaceAll("_", " "));
-      say(what, one.matchers.map((matcher) => `${matcher.label} ${matcher.unlike ? "unlike" : "="} ${matcher.pattern}`).join(", "));
+      say(what, matched(one));
       say(facts, [`until ${moment(one.ends_at)}`, `by ${one.by}`, one.comment].filter(Boolean).join(" · "));
     },
   };
 }
+
+/** Windows by a local clock that are open or will be, with a way to end them. */
+export function renderMaintenance(store) {
+  const known = [...store.maintenance.values()].filter((one) => one.closes_at > 0).sort((a, b) => a.opens_at - b.opens_at);
+  arrange(byId("maintenance"), known, (one) => one.id, windowEntry);
+  show(byId("no-maintenance"), known.length === 0);
+}
+
+function windowEntry(first) {
+  const chip = el("span", { class: "chip", "data-tone": "idle" });
+  const what = el("strong");
+  const facts = el("span", { class: "aside" });
+  const end = button(() => send(`/v1/maintenance/${encodeURIComponent(first.id)}/end`, {}));
+  say(end, "End");
+  return {
+    node: el("li", { class: "alert" }, el("div", { class: "alert-head" }, chip, what, facts, el("span", { class: "spring" }), end)),
+    update(one) {
+      const { begins, lasts_s, timezone, days, date } = one.hours;
+      const next = one.opens_at > now() ? `next ${moment(one.opens_at)}` : one.closes_at > now() ? `until ${moment(one.closes_at)}` : "";
+      say(chip, one.opens_at <= now() && now() < one.closes_at ? "open" : "to come");
+      say(what, matched(one));
+      say(facts, [`${date || (days.length === 7 ? "daily" : days.join(", "))} at ${begins} ${timezone} for ${duration(lasts_s * 1000)}`, next, `by ${one.by}`, one.comment].filter(Boolean).join(" · "));
+    },
+  };
+}
+
+const matched = (one) => one.matchers.map((matcher) => `${matcher.label} ${matcher.unlike ? "unlike" : "="} ${matcher.pattern}`).join(", ");
 
 /** How many are in which state. */
 export function alertsInNumbers(store) {

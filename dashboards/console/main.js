@@ -1,6 +1,6 @@
 // Sign in, follow the stream, draw what changed on the page that is looked at, at most once per frame.
 import { firstPicture } from "./first.js";
-import { alertsInNumbers, renderAlerts, renderSilences } from "./alerts.js";
+import { alertsInNumbers, renderAlerts, renderMaintenance, renderSilences } from "./alerts.js";
 import { renderAttention } from "./attention.js";
 import { forgetDevice, renderDevice, tickDevice } from "./device.js";
 import { chooseSite, forgetDevices, renderFleet, renderRows, watchDevices } from "./devices.js";
@@ -20,7 +20,7 @@ import { emptyStore, take } from "./store.js";
 import { watchTheme } from "./theme.js";
 
 const LINK = { off: "signed out", opening: "connecting", live: "live", waiting: "reconnecting" };
-const PARTS = ["fleet", "site", "alert", "rollout", "account", "incident", "silence"];
+const PARTS = ["fleet", "site", "alert", "rollout", "account", "incident", "silence", "maintenance"];
 const TICK_MS = 1000;
 
 let store = emptyStore();
@@ -38,7 +38,7 @@ const DRAWN = {
     [["fleet"], () => renderFleet(store)],
   ],
   incidents: [[["incident"], () => renderIncidents(store)]],
-  alerts: [[["alert"], () => renderAlerts(store)], [["silence"], () => renderSilences(store)]],
+  alerts: [[["alert"], () => renderAlerts(store)], [["silence"], () => renderSilences(store)], [["maintenance"], () => renderMaintenance(store)]],
   rollouts: [[["rollout"], () => renderRollouts(store)]],
   device: [[["alert", "incident"], () => renderDevice(store)]],
   pipeline: [[["account"], () => renderLedger(store)], [["account", "site"], () => renderPipeline(store)]],
@@ -193,7 +193,7 @@ setInterval(() => {
   if (document.hidden || byId("board").hidden) return;
   renderRows(); // "12 s ago" grows older by itself
   tickDevice();
-  soon("alert", "site", "rollout", "incident", "silence");
+  soon("alert", "site", "rollout", "incident", "silence", "maintenance");
 }, TICK_MS);
 
 onRefused(close);

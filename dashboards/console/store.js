@@ -7,10 +7,11 @@ export const KINDS = {
   rollout: { many: "rollouts", key: "rollout" },
   incident: { many: "incidents", key: "incident" },
   silence: { many: "silences", key: "id" },
+  maintenance: { many: "maintenance", key: "id" },
 };
 
 export function emptyStore() {
-  return { tenant: "", fleet: null, ledger: null, sites: new Map(), alerts: new Map(), rollouts: new Map(), incidents: new Map(), silences: new Map() };
+  return { tenant: "", fleet: null, ledger: null, sites: new Map(), alerts: new Map(), rollouts: new Map(), incidents: new Map(), silences: new Map(), maintenance: new Map() };
 }
 
 /** Take one event; the name of the part of the page that it concerns. */

@@ -29,7 +29,7 @@ async function readOnce(token, mark, onTold, signal) {
   const silent = new AbortController();
   const headers = { Authorization: `Bearer ${token}`, ...(mark ? { "Last-Event-ID": mark } : {}) };
   const options = { headers, signal: AbortSignal.any([signal, silent.signal]), cache: "no-store" };
-  const answer = await checked(await fetch("/v1/events?kinds=fleet,site,alert,incident,rollout,account,silence", options));
+  const answer = await checked(await fetch("/v1/events?kinds=fleet,site,alert,incident,rollout,account,silence,maintenance", options));
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   let alarm = setTimeout(() => silent.abort(), SILENT_MS);

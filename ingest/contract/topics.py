@@ -18,6 +18,7 @@ RULES = "fleet.rules.v1"
 ALERTS = "fleet.alerts.v1"
 ALERT_HISTORY = "fleet.alerts.history.v1"
 SILENCES = "fleet.silences.v1"
+MAINTENANCE = "fleet.maintenance.v1"
 ACKNOWLEDGEMENTS = "fleet.acknowledgements.v1"
 SUMMARIES = "fleet.summaries.v1"
 INCIDENTS = "fleet.incidents.v1"
@@ -61,6 +62,7 @@ SETTINGS: dict[str, TopicSettings] = {
     ALERTS: _COMPACTED,
     ALERT_HISTORY: _YEAR,
     SILENCES: _SINGLE_COMPACTED,
+    MAINTENANCE: _SINGLE_COMPACTED,
     ACKNOWLEDGEMENTS: _SINGLE_COMPACTED,
     SUMMARIES: _TIMED,
     INCIDENTS: _COMPACTED,

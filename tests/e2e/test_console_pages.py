@@ -148,6 +148,25 @@ async def test_an_alert_is_silenced_and_the_silence_ended(centre: Centre, seen: 
     assert seen.complaints == []
 
 
+async def test_a_maintenance_window_is_shown_with_its_hours_and_ended(centre: Centre, seen: Watched) -> None:
+    page = await seen.sign_in(centre, "alerts")
+    windows = page.locator("#maintenance > li")
+    await expect(windows).to_have_count(1)
+    await expect(windows).to_contain_text("site = north")
+    await expect(windows).to_contain_text("sat, sun at 02:00 Europe/Berlin for 2 h")
+    await expect(windows).to_contain_text("updates of the mast")
+    async with centre.client() as client:
+        matchers = [{"label": "site", "pattern": "south"}]
+        hours = {"begins": "00:00", "lasts_s": 7 * 86_400, "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}
+        (await client.post("/v1/maintenance", json={"matchers": matchers, "hours": hours})).raise_for_status()
+    mine = windows.filter(has_text="site = south")
+    await expect(mine).to_contain_text("open")
+    await expect(mine).to_contain_text("daily at 00:00 UTC for 7 d")
+    await mine.get_by_role("button", name="End").click()
+    await expect(windows).to_have_count(1)
+    assert seen.complaints == []
+
+
 async def test_what_a_token_may_not_do_is_said_in_words(centre: Centre, seen: Watched) -> None:
     page = await seen.sign_in(centre, "alerts", tenant="reader")
     await page.locator("#alerts > li").first.get_by_role("button", name="Acknowledge").click()

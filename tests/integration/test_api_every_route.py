@@ -53,6 +53,8 @@ WRITES: dict[str, Foreign | None] = {
     "POST /v1/alerts/{fingerprint}/acknowledge": Foreign("f2", {}),
     "POST /v1/silences": NONE_NAMED,
     "POST /v1/silences/{name}/end": Foreign("s-theirs"),
+    "POST /v1/maintenance": NONE_NAMED,
+    "POST /v1/maintenance/{name}/end": Foreign("w-theirs"),
     "POST /v1/feedback": Foreign("", {"anomaly": "THEIRS", "reason": "because"}),
     "POST /v1/feedback/{name}/undo": Foreign("FEEDBACK"),
     "POST /v1/samples": Foreign("", {"site": "south", "start": 1, "end": 2}),
@@ -134,7 +136,15 @@ def _until(look: Callable[[], Any]) -> Any:
 
 def _picture(house: House, tenant: str) -> list[Any]:
     """What writes could have changed."""
-    paths = ("rollouts", "alerts", "silences?ended=true", "feedback?undone=true", "tokens", "audit")
+    paths = (
+        "rollouts",
+        "alerts",
+        "silences?ended=true",
+        "maintenance?ended=true",
+        "feedback?undone=true",
+        "tokens",
+        "audit",
+    )
     answers = [house.client.get(f"/v1/{path}", headers=_bearer(house.tokens[tenant])) for path in paths]
     assert {answer.status_code for answer in answers} == {200}
     return [answer.json()["data"] for answer in answers]

@@ -11,14 +11,21 @@ from dashboards.api.overview import ALERTS
 from ingest.contract.events import AlertState, DeviceChange
 from tests.api_centre import Centre, running
 from tests.api_filled import NORTH
-from tests.api_records import NOW, account_record, alert_record, incident_record, silence_record
+from tests.api_records import NOW, account_record, alert_record, incident_record, maintenance_record, silence_record
 from tests.api_rollouts import plan_record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-MANY = {"site": "sites", "alert": "alerts", "rollout": "rollouts", "incident": "incidents", "silence": "silences"}
+MANY = {
+    "site": "sites",
+    "alert": "alerts",
+    "rollout": "rollouts",
+    "incident": "incidents",
+    "silence": "silences",
+    "maintenance": "maintenance",
+}
 
 
 @pytest.fixture
@@ -29,8 +36,8 @@ async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
 
 async def test_one_answer_says_what_the_stream_begins_with_and_nothing_of_other_tenants(centre: Centre) -> None:
     await centre.put(NORTH.device("pump-1"), plan_record(), alert_record(), incident_record(), account_record())
-    await centre.put(silence_record(), alert_record("theirs", tenant="other"))
-    known = await centre.eventually("/v1/overview", lambda answer: answer["data"]["silences"])
+    await centre.put(silence_record(), maintenance_record(), alert_record("theirs", tenant="other"))
+    known = await centre.eventually("/v1/overview", lambda answer: answer["data"]["maintenance"])
     found = known["data"]
     assert found["whole"] is True
     assert found["incidents"][0]["affected"] == []

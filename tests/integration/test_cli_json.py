@@ -31,6 +31,12 @@ TRIED: dict[str, tuple[str, ...]] = {
     "alerts check": ("rules.toml",),
     "alerts deliveries": ("analytics.toml",),
     "alerts discard": ("analytics.toml", "2"),
+    "alerts maintenance add": (
+        *("analytics.toml", "site=north", "--tenant", "acme"),
+        *("--days", "daily", "--at", "02:00", "--for", "2h"),
+    ),
+    "alerts maintenance list": ("analytics.toml", "--all"),
+    "alerts maintenance remove": ("analytics.toml", "w-9"),
     "alerts replay": ("analytics.toml", "1"),
     "alerts silence": ("analytics.toml", "site=north", "--tenant", "acme"),
     "alerts silences": ("analytics.toml", "--all"),

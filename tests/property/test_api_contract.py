@@ -56,7 +56,7 @@ KNOWN = {
     "config": "fw-2.3.0",
     "execution": "fw-2.3.0~95~75",
 }
-NAMES = {"/v1/rollouts/": "fw-2.3.0", "/v1/incidents/": "inc-1", "/v1/silences/": "s-1"}
+NAMES = {"/v1/rollouts/": "fw-2.3.0", "/v1/incidents/": "inc-1", "/v1/silences/": "s-1", "/v1/maintenance/": "w-1"}
 """What the `name` in a path of these stands for."""
 
 

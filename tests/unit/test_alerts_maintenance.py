@@ -1,4 +1,4 @@
-"""Maintenance that comes again, by local clocks; and a book of alerts that is full."""
+"""Maintenance by local clocks, of the configuration and of people; and a book of alerts that is full."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ import pytest
 
 from analytics.alerts.book import ALERT_BYTES
 from analytics.alerts.config import LEAST_ALERT_BYTES
-from analytics.alerts.maintenance import MaintenanceConfig, is_open
+from analytics.alerts.maintenance import MOST_MADE, Maintenance, MaintenanceConfig
 from ingest.contract.events import AlertState, AnomalyStatus
-from tests.alert_world import FIRING, RESOLVED, T0, TENANT, Fleet, Watched, anomaly
+from ingest.contract.events.maintenance import MOST_WINDOWS, MaintenanceWindow
+from tests.alert_world import FIRING, RESOLVED, T0, TENANT, Fleet, Watched, anomaly, maintenance
 
 
 def window(**changes: Any) -> MaintenanceConfig:
     known = {"name": "updates", "tenant": TENANT, "matchers": ["site=north"], "at": "02:00", "lasts_s": 7200.0}
     return MaintenanceConfig(**(known | changes))
+
+
+def is_open(config: MaintenanceConfig, now: int) -> bool:
+    opening = config.window().opening(now)
+    return opening is not None and opening.start <= now < opening.end
 
 
 def at(text: str, zone: str = "Europe/Berlin") -> int:
@@ -61,7 +67,7 @@ def test_a_clock_that_is_set_forward_does_not_make_it_shorter() -> None:
         ({"matchers": []}, "matchers is empty"),
         ({"matchers": ["north"]}, "'north' is no matcher"),
         ({"lasts_s": 0.0}, "lasts_s is 0.0"),
-        ({"lasts_s": 8 * 86_400.0}, "expected at most a week"),
+        ({"lasts_s": 8 * 86_400.0}, "expected more than 0 and at most a week"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(changes: dict[str, Any], told: str) -> None:
@@ -81,6 +87,79 @@ def test_in_the_window_nobody_is_told_and_what_still_holds_is_told_when_it_ends(
     watched.feed(anomaly("a", T0 + 1, AnomalyStatus.LEFT))
     told = [(one.labels["device"], one.state) for one in watched.wait(130) if one.told]
     assert told == [("b", FIRING)]
+
+
+HELD = (AlertState.SUPPRESSED, "maintenance:w1")
+DAY = 86_400_000
+# T0 is 2023-11-14, a Tuesday, 22:13:20 UTC: 23:13:20 in Berlin.
+
+
+def test_a_window_that_somebody_made_comes_again_over_restarts_until_it_is_ended() -> None:
+    watched = Watched(Fleet(("north", "south")), tick_ms=1000)
+    hours = {"begins": "23:15", "lasts_s": 120.0, "days": ["tue", "wed"], "timezone": "Europe/Berlin"}
+    watched.feed(anomaly("a", T0), maintenance("site=north", **hours))
+    assert [(one.state, one.by) for one in watched.said] == [(FIRING, "")]
+    assert [(one.state, one.by) for one in watched.wait(101)] == [HELD]
+    watched.restart()
+    watched.feed(anomaly("b", T0), anomaly("c", T0, site="south"))
+    assert [(one.labels["device"], one.state) for one in watched.said[2:]] == [("b", HELD[0]), ("c", FIRING)]
+    assert {(one.labels["device"], one.state) for one in watched.wait(120)} == {("a", FIRING), ("b", FIRING)}
+    watched.now = T0 + DAY
+    assert watched.feed() == []
+    watched.restart()
+    assert {(one.labels["device"], one.state) for one in watched.wait(101)} == {("a", HELD[0]), ("b", HELD[0])}
+    ended = maintenance("site=north", at=watched.now, ends_at=watched.now, **hours)
+    assert {(one.state, one.reason) for one in watched.feed(ended)} == {(FIRING, "lifted")}
+    assert not watched.stage._suppression.maintenance.made
+
+
+def test_a_window_that_is_once_is_forgotten_when_it_is_over() -> None:
+    watched = Watched(Fleet(("north",)), tick_ms=1000)
+    once = {"begins": "23:14", "lasts_s": 60.0, "date": "2023-11-14", "timezone": "Europe/Berlin"}
+    watched.feed(anomaly("a", T0), maintenance("site=north", **once))
+    assert [(one.state, one.by) for one in watched.wait(41)] == [HELD]
+    assert [one.state for one in watched.wait(61)] == [FIRING]
+    assert not watched.stage._suppression.maintenance.made
+    watched.feed(maintenance("site=north", **once))  # what is past already never opens
+    assert not watched.stage._suppression.maintenance.made
+
+
+def test_a_window_is_its_tenants_alone_and_what_cannot_be_read_is_counted() -> None:
+    watched = Watched(Fleet(("north",)))
+    always = {"begins": "00:00", "lasts_s": 86_400.0}
+    watched.feed(maintenance("site=*", tenant="other", **always), anomaly("a", T0))
+    assert [one.state for one in watched.said] == [FIRING]
+    good = maintenance("site=north", **always)
+    bad = msgspec.structs.replace(good, value=(good.value or b"").replace(b"00:00", b"25:00"))
+    assert watched.feed(bad) == []
+    assert watched.skipped("fleet.maintenance.v1", "malformed") == 1
+    assert [(one.state, one.by) for one in watched.feed(good)] == [HELD]
+
+
+def test_windows_are_bounded_and_no_tenant_takes_anothers_room() -> None:
+    kept = Maintenance()
+    one = msgspec.json.decode(maintenance("a=b").value or b"", type=MaintenanceWindow)
+    kept.take(msgspec.structs.replace(one, tenant="small"))
+    for n in range(MOST_WINDOWS + 5):
+        kept.take(msgspec.structs.replace(one, id=f"n{n}", at=T0 + n))
+    assert next(name for name in kept.made if name.startswith(TENANT)) == f"{TENANT}/n5"
+    assert len(kept.made) == MOST_WINDOWS + 1
+    kept.restore({f"t{n}/w": msgspec.structs.replace(one, tenant=f"t{n % 25}", id=f"w{n}") for n in range(MOST_MADE)})
+    kept.take(msgspec.structs.replace(one, tenant="small"))
+    assert len(kept.made) == MOST_MADE
+    assert "small/w1" in kept.made
+
+
+def test_windows_are_looked_at_again_only_when_one_may_open_or_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Maintenance([window(at="22:15", lasts_s=60.0)])
+    asked: list[int] = []
+    whole = MaintenanceWindow.opening
+    monkeypatch.setattr(MaintenanceWindow, "opening", lambda one, now: (asked.append(now), whole(one, now))[1])
+    seen = [len(kept.look(T0 + second * 1000)) for second in range(200)]
+    assert seen == [0] * 100 + [1] * 60 + [0] * 40
+    assert asked == [T0, T0 + 160_000]
+    assert kept.look(T0 + 99_000) == frozenset()  # a clock that is set back
+    assert len(kept.look(T0 + 100_000)) == 1
 
 
 def test_a_book_that_is_full_passes_over_what_is_new_and_ends_what_lives() -> None:

@@ -293,6 +293,51 @@ def test_alerts_are_silenced_acknowledged_and_looked_back_at(files: Files) -> No
     assert "no duration" in refused("alerts", "silence", config, "site=a", "--for", "2x", "--tenant", "acme")
 
 
+def test_maintenance_windows_are_made_listed_and_removed(files: Files) -> None:
+    config = files.write("ingest")
+    with config.open("a") as file:
+        file.write(
+            '\n[[analytics.alerts.maintenance]]\nname = "updates"\ntenant = "acme"\nmatchers = ["site=south"]\n'
+            'at = "02:00"\nlasts_s = 7200.0\n'
+        )
+    asyncio.run(leave(files.folder / "log.db", []))
+    add = ("alerts", "maintenance", "add", config, "site=north", "--tenant", "acme", "--at", "00:00", "--by", "ada")
+    name = run(
+        *add, "--days", "daily", "--for", "24h", "--comment", "roof", "--timezone", "Europe/Berlin"
+    ).output.strip()
+    once = json.loads(run(*add, "--date", "2999-12-01", "--for", "45m", "--json").output)
+    assert once["hours"] == {"begins": "00:00", "lasts_s": 2700, "timezone": "UTC", "days": [], "date": "2999-12-01"}
+    assert once["closes_at"] - once["opens_at"] == 45 * 60_000
+    lines = run("alerts", "maintenance", "list", config).output.splitlines()
+    (mine,) = [
+        line for line in lines if line.startswith(f"{name}  daily at 00:00 Europe/Berlin for 86400 s, open until ")
+    ]
+    assert mine.endswith("acme: site=north  (ada: roof)")
+    (updates,) = [line for line in lines if line.startswith("updates  daily at 02:00 UTC for 7200 s, open")]
+    assert updates.endswith("acme: site=south  (the configuration)")
+    assert lines[-1].startswith(once["id"])  # what opens last
+    assert run("alerts", "maintenance", "remove", config, name).output == f"{name} is removed\n"
+    assert len(run("alerts", "maintenance", "list", config).output.splitlines()) == 2
+    (over,) = [
+        told
+        for line in run("alerts", "maintenance", "list", config, "--all", "--json").output.splitlines()
+        if (told := json.loads(line))["id"] == name
+    ]
+    assert (over["opens_at"], over["closes_at"]) == (0, 0)
+    for gone in (name, "updates", "unknown"):
+        assert run("alerts", "maintenance", "remove", config, gone).exit_code == 1
+    for options, told in {
+        ("--for", "1h"): "needs either days or date, found neither",
+        ("--for", "1h", "--days", "mon,lundi"): "'lundi' is no day",
+        ("--for", "8d", "--days", "mon"): "at most a week",
+        ("--for", "1h", "--date", "2020-01-01"): "is over already",
+        ("--for", "1h", "--date", "1.12.2026"): "expected yyyy-mm-dd",
+        ("--for", "1h", "--days", "mon", "--timezone", "Berlin"): "expected one like Europe/Berlin",
+        ("--for", "1h", "--days", "mon", "--at", "25:00"): "expected hh:mm",
+    }.items():
+        assert told in refused(*add, *options), options
+
+
 async def leave(path: Path, records: list[Outgoing]) -> None:
     log = SqliteLog(path, SystemClock())
     await log.ensure_topics(every_topic())

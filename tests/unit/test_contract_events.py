@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.contract import events
+from ingest.contract.events.maintenance import LONGEST_S, WEEKDAYS, Hours
 from ingest.contract.records import (
     DETAIL_HEADER,
     LATEST_MS,
@@ -46,6 +47,13 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
     bytes: st.binary(max_size=8),
+    Hours: st.builds(
+        Hours,
+        begins=st.times().map(lambda time: time.strftime("%H:%M")),
+        lasts_s=st.floats(1e-3, LONGEST_S),
+        timezone=st.sampled_from(["UTC", "Europe/Berlin", "Pacific/Apia"]),
+        days=st.lists(st.sampled_from(WEEKDAYS), min_size=1),
+    ),
 }
 
 
@@ -146,6 +154,18 @@ def test_an_event_is_a_cloud_event() -> None:
         "content-type": b"application/json",
         TRACE_HEADER: trace.encode(),
     }
+
+
+def test_hours_that_a_later_release_knows_and_this_one_does_not_are_not_heeded() -> None:
+    hours = {"begins": "02:00", "lasts_s": 60, "days": ["mon"]}
+    window = {"id": "w", "tenant": "t", "matchers": [], "hours": hours, "by": "ada", "at": 1}
+    for given_hours, is_read in (
+        (hours, True),
+        (hours | {"every": "2nd"}, False),
+        (hours | {"days": ["lundi"]}, False),
+    ):
+        record = Record("topic", 0, 0, b"", msgspec.json.encode(window | {"hours": given_hours}), (), 1)
+        assert (read_event(record, events.MaintenanceWindow) is not None) is is_read
 
 
 def test_without_a_trace_there_is_no_trace_header() -> None:

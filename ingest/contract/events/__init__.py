@@ -30,6 +30,7 @@ from ingest.contract.events.incidents import (
     SummaryEvent,
     Symptom,
 )
+from ingest.contract.events.maintenance import MaintenanceWindow
 from ingest.contract.events.plans import (
     OF_FIRST_EVENTS,
     OF_SOAKS,
@@ -92,6 +93,7 @@ __all__ = [
     "IncidentState",
     "Installs",
     "Intervention",
+    "MaintenanceWindow",
     "Matcher",
     "Outcome",
     "PlanState",
