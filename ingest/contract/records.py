@@ -66,6 +66,7 @@ class Record(msgspec.Struct, frozen=True):
         return next((value for key, value in self.headers if key == name), None)
 
 
+_SPEC_VERSION = ("ce_specversion", b"1.0")
 _TIMES = 64
 """So many times are kept as text: records that are made together often share theirs."""
 LATEST_MS = 253_402_300_799_999
@@ -84,15 +85,19 @@ def cloud_event_headers(
     *, event_id: str, source: str, event_type: str, time: int, content_type: str, trace: str | None
 ) -> Headers:
     """CloudEvents 1.0 Kafka binary mode headers, and `traceparent` when there is a trace."""
-    headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event_id.encode()),
+    identity = (_SPEC_VERSION, ("ce_id", event_id.encode()))
+    shared = _shared_headers(source, event_type, time, content_type)
+    return (*identity, *shared, (TRACE_HEADER, trace.encode())) if trace else identity + shared
+
+
+@functools.lru_cache(_TIMES)
+def _shared_headers(source: str, event_type: str, time: int, content_type: str) -> Headers:
+    return (
         ("ce_source", source.encode()),
         ("ce_type", event_type.encode()),
         ("ce_time", rfc3339(time).encode()),
         ("content-type", content_type.encode()),
-    ]
-    return tuple(headers) + (((TRACE_HEADER, trace.encode()),) if trace else ())
+    )
 
 
 def event_record(

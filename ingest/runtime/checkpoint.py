@@ -6,7 +6,7 @@ are processed once, and what they led to is appended at least once (with equal i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from ingest.contract.records import Outgoing, TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _SCHEMA = """
@@ -26,8 +26,20 @@ CREATE TABLE IF NOT EXISTS positions (topic TEXT, part INTEGER, next INTEGER NOT
 CREATE TABLE IF NOT EXISTS unsent (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
 """
 
+_MOST_RECORDS = 1000
+_MOST_BYTES = 4 * 1024 * 1024
+"""So much is queued in one row at the most, and one record: a row for each costs more than all else that is done with it."""
+
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Outgoing)
+_DECODER: msgspec.msgpack.Decoder[list[Outgoing] | Outgoing] = msgspec.msgpack.Decoder(list[Outgoing] | Outgoing)
+"""Releases before queued each record in a row of its own."""
+
+
+class Unsent(NamedTuple):
+    """Queued records, oldest first; `sent(up_to)` forgets exactly these."""
+
+    up_to: int
+    records: list[Outgoing]
 
 
 class Checkpoint:
@@ -71,17 +83,39 @@ class Checkpoint:
             self._db.executemany(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", [(*p, n) for p, n in positions.items()]
             )
-            self._db.executemany("INSERT INTO unsent (record) VALUES (?)", [(_ENCODER.encode(r),) for r in outgoing])
+            self._db.executemany("INSERT INTO unsent (record) VALUES (?)", ((row,) for row in _rows(outgoing)))
 
-    def unsent(self, limit: int = 1000) -> list[tuple[int, Outgoing]]:
-        """The oldest records still to append, with their ids."""
-        rows = self._db.execute("SELECT id, record FROM unsent ORDER BY id LIMIT ?", (limit,))
-        return [(int(row), _DECODER.decode(record)) for row, record in rows]
+    def unsent(self) -> Unsent:
+        """The oldest records still to append, some thousand or some MiB of them; without records when the log has all."""
+        up_to, size, records = 0, 0, list[Outgoing]()
+        for row, packed in self._db.execute("SELECT id, record FROM unsent ORDER BY id LIMIT ?", (_MOST_RECORDS,)):
+            one = _DECODER.decode(packed)
+            up_to, size = int(row), size + len(packed)
+            records += one if isinstance(one, list) else [one]
+            if len(records) >= _MOST_RECORDS or size >= _MOST_BYTES:
+                break
+        return Unsent(up_to, records)
 
     def sent(self, up_to: int) -> None:
-        """Forget the queued records up to and including this id: the log has them."""
-        self._db.execute("DELETE FROM unsent WHERE id <= ?", (up_to,))
+        """Forget queued records: the log has them. Without an fsync: after a power cut they are sent again, with equal ids."""
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            self._db.execute("DELETE FROM unsent WHERE id <= ?", (up_to,))
+        finally:
+            self._db.execute("PRAGMA synchronous = FULL")
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _rows(outgoing: Iterable[Outgoing]) -> Iterator[bytes]:
+    together, size = list[Outgoing](), 0
+    for record in outgoing:
+        together.append(record)
+        size += len(record.value or b"")
+        if len(together) == _MOST_RECORDS or size >= _MOST_BYTES:
+            yield _ENCODER.encode(together)
+            together, size = [], 0
+    if together:
+        yield _ENCODER.encode(together)

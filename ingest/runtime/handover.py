@@ -68,7 +68,7 @@ class Handover:
     def leave(self, checkpoint: Checkpoint, places: Iterable[TopicPartition], now: int) -> None:
         """Leave the saved state of these partitions where it has moved on, once all that it led to is in the log."""
         self._due_at = now + self._every_ms
-        if checkpoint.unsent(limit=1):
+        if checkpoint.unsent().records:
             return
         positions, names = checkpoint.positions(), checkpoint.names()
         written = 0

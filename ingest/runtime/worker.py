@@ -225,9 +225,9 @@ class StageWorker:
         return [_with_trace(record, children) for record in records]
 
     async def _append_unsent(self) -> None:
-        while unsent := await asyncio.to_thread(self._checkpoint.unsent):
-            await self._log.append([record for _, record in unsent])
-            await asyncio.to_thread(self._checkpoint.sent, unsent[-1][0])
+        while (unsent := await asyncio.to_thread(self._checkpoint.unsent)).records:
+            await self._log.append(unsent.records)
+            await asyncio.to_thread(self._checkpoint.sent, unsent.up_to)
 
     async def _commit(self, consumer: Consumer) -> None:
         # Who gets a partition without finding its state must not begin behind what is in that state.

@@ -156,10 +156,10 @@ def test_a_crash_between_any_two_steps_reaches_everybody_and_with_the_same_bytes
         if stop != "before the transaction":
             checkpoint.save({"actuator": actuator.snapshot()}, {}, asked)
             unsent = checkpoint.unsent()
-            if stop != "after the transaction" and unsent:
-                log.extend(record for _, record in unsent)
+            if stop != "after the transaction" and unsent.records:
+                log.extend(unsent.records)
                 if stop != "between appending and noting it":
-                    checkpoint.sent(unsent[-1][0])
+                    checkpoint.sent(unsent.up_to)
         checkpoint.close()
 
     live(stop=crash)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import apsw
+import msgspec
+
 from ingest.contract.records import Outgoing, TopicPartition
 from ingest.runtime.checkpoint import Checkpoint
 
@@ -17,15 +20,48 @@ def test_all_three_are_there_after_a_restart(tmp_path: Path) -> None:
     again = Checkpoint(tmp_path / "worker.db")
     assert again.load() == {"state": b"abc"}
     assert again.positions() == {PLACE: 17}
-    assert [record for _, record in again.unsent()] == [record, Outgoing("out", b"k", None)]
+    assert again.unsent().records == [record, Outgoing("out", b"k", None)]
 
 
 def test_sent_records_are_forgotten_in_order(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "worker.db")
-    checkpoint.save({}, {}, [Outgoing("out", b"%d" % n, b"") for n in range(5)])
-    ids = [number for number, _ in checkpoint.unsent(limit=2)]
-    checkpoint.sent(ids[-1])
-    assert [record.key for _, record in checkpoint.unsent()] == [b"2", b"3", b"4"]
+    queued = [Outgoing("out", b"%d" % n, b"") for n in range(2500)]
+    checkpoint.save({}, {}, queued)
+    first = checkpoint.unsent()
+    assert 0 < len(first.records) < 2500
+    checkpoint.sent(first.up_to)
+    left = queued[len(first.records) :]
+    again = Checkpoint(tmp_path / "worker.db")
+    while (unsent := again.unsent()).records:
+        assert unsent.records == left[: len(unsent.records)]
+        left = left[len(unsent.records) :]
+        again.sent(unsent.up_to)
+    assert not left
+
+
+def test_what_is_queued_meanwhile_comes_after(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "worker.db")
+    checkpoint.save({}, {}, [Outgoing("out", b"1", b"")])
+    unsent = checkpoint.unsent()
+    checkpoint.save({}, {}, [Outgoing("out", b"2", b"")])
+    assert [record.key for record in checkpoint.unsent().records] == [b"1", b"2"]
+    checkpoint.sent(unsent.up_to)
+    assert [record.key for record in checkpoint.unsent().records] == [b"2"]
+
+
+def test_large_records_are_handed_out_a_few_at_a_time(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "worker.db")
+    checkpoint.save({}, {}, [Outgoing("out", b"k", bytes(1_000_000)) for _ in range(12)])
+    assert len(checkpoint.unsent().records) < 12
+
+
+def test_records_queued_by_an_earlier_release_are_sent(tmp_path: Path) -> None:
+    record = Outgoing("out", b"k", b"v", (("ce_id", b"1"),))
+    checkpoint = Checkpoint(tmp_path / "worker.db")
+    with apsw.Connection(str(tmp_path / "worker.db")) as before:
+        before.executemany("INSERT INTO unsent (record) VALUES (?)", [(msgspec.msgpack.encode(record),)] * 3)
+    checkpoint.save({}, {}, [Outgoing("out", b"k", b"new")])
+    assert checkpoint.unsent().records == [record, record, record, Outgoing("out", b"k", b"new")]
 
 
 def test_parts_are_replaced_one_by_one(tmp_path: Path) -> None:

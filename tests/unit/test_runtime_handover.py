@@ -54,7 +54,7 @@ def test_nothing_is_left_before_what_it_led_to_is_in_the_log(tmp_path: Path, sav
     leaving = member(tmp_path)
     leaving.leave(saved, [THREE], 0)
     assert leaving.newer(THREE, 0) is None
-    saved.sent(saved.unsent()[-1][0])
+    saved.sent(saved.unsent().up_to)
     leaving.leave(saved, [THREE], 0)
     assert leaving.newer(THREE, 0) is not None
 

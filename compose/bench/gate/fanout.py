@@ -149,9 +149,9 @@ class Centre:
         return decided, names
 
     async def _append_unsent(self) -> None:
-        while unsent := await asyncio.to_thread(self._checkpoint.unsent):
-            await self.log.append([record for _, record in unsent])
-            await asyncio.to_thread(self._checkpoint.sent, unsent[-1][0])
+        while (unsent := await asyncio.to_thread(self._checkpoint.unsent)).records:
+            await self.log.append(unsent.records)
+            await asyncio.to_thread(self._checkpoint.sent, unsent.up_to)
 
     async def until_known(self, devices: int, crowd: Process) -> None:
         """Have the crowd introduce itself once the gateway hears it; return when it has told of all devices."""

@@ -30,16 +30,18 @@ _OFFSET_MASK = (1 << OFFSET_BITS) - 1
 def append_records(db: apsw.Connection, records: Iterable[tuple[Topic, Outgoing]], now_ms: int) -> None:
     """Append in the order given, in one transaction."""
     following: dict[int, int] = {}
+    rows: list[tuple[int, int, bytes, bytes, bytes | None]] = []
     with transaction(db):
         for topic, record in records:
             partition = place(record.key, topic.partitions)
             if partition.id not in following:
                 following[partition.id] = end_offset(db, partition)
             row = partition.row(following[partition.id])
-            _insert(db, row, record, now_ms)
+            rows.append((row, now_ms, record.key, _HEADERS_ENCODER.encode(record.headers), record.value))
             if topic.compacted:
                 _note_newest(db, partition, row, record)
             following[partition.id] += 1
+        db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
         db.executemany("UPDATE partitions SET next = ?2 WHERE id = ?1", following.items())
 
 
@@ -87,11 +89,6 @@ _FROM_SCAN = """
 SELECT id, timestamp, key, headers, value FROM records WHERE value IS NOT NULL AND id IN
 (SELECT max(id) FROM records WHERE id BETWEEN :first AND :last GROUP BY key) ORDER BY id
 """
-
-
-def _insert(db: apsw.Connection, row: int, record: Outgoing, now_ms: int) -> None:
-    headers = _HEADERS_ENCODER.encode(record.headers)
-    db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", (row, now_ms, record.key, headers, record.value))
 
 
 def _note_newest(db: apsw.Connection, partition: Partition, row: int, record: Outgoing) -> None:
