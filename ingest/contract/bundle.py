@@ -23,6 +23,8 @@ BUNDLE_HEADER = "tidegate_bundle"
 MOST_TOGETHER = 64
 """A proof has six nodes then: 258 bytes."""
 _MOST_HEIGHT = 16
+_Node = tuple[str, bytes, int, bytes, bytes]
+"""Whose signature, the signature, where in its row, the hash, and what a proof says of the way up from there."""
 _TEXT = b"tidegate:bundle:1\0"
 _HEAD = struct.Struct("<H64s")
 _NODE = 32
@@ -44,11 +46,11 @@ def bundle(envelopes: Sequence[bytes], key: Ed25519PrivateKey) -> list[bytes]:
 
 
 class Bundles:
-    """Checks proofs, the signature of each root once. Not for several threads at once."""
+    """Checks proofs: the signature of each root once, and each node on the way up to it once. Not for several threads at once."""
 
     def __init__(self, keys: Mapping[str, Ed25519PublicKey]) -> None:
         self._keys = keys
-        self._good: set[tuple[str, bytes, bytes]] = set()
+        self._good: set[_Node] = set()
 
     def vouches(self, key: str, envelope: bytes, proof: bytes) -> bool:
         """Whether whoever holds `key` has signed a bundle with this very envelope; `proof` may be anything."""
@@ -56,11 +58,26 @@ class Bundles:
         if rest or not 0 < height <= _MOST_HEIGHT:
             return False
         place, signature = _HEAD.unpack_from(proof)
-        return place >> height == 0 and self._is_signed(key, _root(envelope, place, proof), signature)
+        return place >> height == 0 and self._is_signed(key, envelope, place, signature, proof)
 
-    def _is_signed(self, key: str, root: bytes, signature: bytes) -> bool:
-        if (key, root, signature) in self._good:
-            return True
+    def _is_signed(self, key: str, envelope: bytes, place: int, signature: bytes, proof: bytes) -> bool:
+        # From one node and the same rest of a proof, the way up is the same: it was gone before.
+        node, passed = _leaf(envelope), list[_Node]()
+        for at in range(_HEAD.size, len(proof), _NODE):
+            beside = proof[at : at + _NODE]
+            node = _above(beside, node) if place & 1 else _above(node, beside)
+            place >>= 1
+            here = (key, signature, place, node, proof[at + _NODE :])
+            if here in self._good:
+                break
+            passed.append(here)
+        else:
+            if not self._has_signed(key, node, signature):
+                return False
+        self._good.update(passed)
+        return True
+
+    def _has_signed(self, key: str, root: bytes, signature: bytes) -> bool:
         public_key = self._keys.get(key)
         if public_key is None:
             return False
@@ -68,17 +85,7 @@ class Bundles:
             public_key.verify(signature, _TEXT + root)
         except InvalidSignature:
             return False
-        self._good.add((key, root, signature))
         return True
-
-
-def _root(envelope: bytes, place: int, proof: bytes) -> bytes:
-    node = _leaf(envelope)
-    for at in range(_HEAD.size, len(proof), _NODE):
-        beside = proof[at : at + _NODE]
-        node = _above(beside, node) if place & 1 else _above(node, beside)
-        place >>= 1
-    return node
 
 
 def _leaf(envelope: bytes) -> bytes:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge_aggregator.receive.mqtt.properties import read_properties
 from edge_aggregator.receive.mqtt.wire import Cursor, Kind, MalformedPacketError, Version, packet, text
 
 PINGREQ = packet(Kind.PINGREQ, b"")
 PINGRESP = packet(Kind.PINGRESP, b"")
+_SHORT, _NO_IDENTIFIER = 2, bytes(2)
+"""What nearly every PUBACK is: an identifier, and nothing else."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
+class Publish(NamedTuple):
     """An application message; `packet_id` is 0 exactly where `qos` is 0."""
 
     topic: str
@@ -29,8 +30,7 @@ class Publish:
         return packet(Kind.PUBLISH, body, self.qos << 1 | self.retain)
 
 
-@dataclass(frozen=True, slots=True)
-class Puback:
+class Puback(NamedTuple):
     """The acknowledgement of a QoS 1 message; MQTT 5 may refuse it (reason 0x80 and above)."""
 
     packet_id: int
@@ -43,6 +43,8 @@ class Puback:
     @classmethod
     def decode(cls, body: bytes, version: Version) -> Puback:
         """Read a PUBACK. Raises MalformedPacketError."""
+        if len(body) == _SHORT and body != _NO_IDENTIFIER:
+            return cls(int.from_bytes(body))
         cursor = Cursor(body)
         packet_id = cursor.integer(2)
         if packet_id == 0:

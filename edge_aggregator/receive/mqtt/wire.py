@@ -9,6 +9,7 @@ LONGEST_FIELD = 65_535
 LONGEST_PACKET = 268_435_455
 _MORE = 0x80
 _VARINT_BYTES = 4
+_ONE_BYTE = [bytes((number,)) for number in range(_MORE)]
 
 
 class MalformedPacketError(ValueError):
@@ -39,10 +40,14 @@ class Kind(IntEnum):
 
 
 _FLAGS = dict.fromkeys(Kind, 0) | {Kind.SUBSCRIBE: 2, Kind.UNSUBSCRIBE: 2}
+_KINDS = {kind << 4 | flags: kind for kind, flags in _FLAGS.items()}
+"""By first byte; PUBLISH has other flags as well."""
 
 
 def kind_of(head: int) -> Kind:
     """The type of a packet other than PUBLISH, by its first byte. Raises MalformedPacketError on reserved bits."""
+    if head in _KINDS:
+        return _KINDS[head]
     try:
         kind = Kind(head >> 4)
     except ValueError:
@@ -77,6 +82,8 @@ def varint(number: int) -> bytes:
     """Encode a variable byte integer. Raises ValueError beyond 268,435,455."""
     if not 0 <= number <= LONGEST_PACKET:
         raise ValueError(f"{number} does not fit a variable byte integer")
+    if number < _MORE:
+        return _ONE_BYTE[number]
     out = bytearray()
     while number >= _MORE:
         out.append(number & ~_MORE & 0xFF | _MORE)
