@@ -6,6 +6,7 @@ are processed once, and what they led to is appended at least once (with equal i
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
@@ -36,20 +37,22 @@ _DECODER: msgspec.msgpack.Decoder[list[Outgoing] | Outgoing] = msgspec.msgpack.D
 
 
 class Unsent(NamedTuple):
-    """Queued records, oldest first; `sent(up_to)` forgets exactly these."""
+    """Records of one row of the queue; `sent(up_to)` forgets these."""
 
     up_to: int
     records: list[Outgoing]
 
 
 class Checkpoint:
-    """One worker's file. Not for several threads at once."""
+    """One worker's file. Not for several threads at once; what is queued stays in memory, too, until the log has it."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._db = apsw.Connection(str(path))
         self._db.set_busy_timeout(10_000)
         self._db.execute(_SCHEMA).fetchall()  # a PRAGMA answers with a row: the rest runs once it is read
+        rows = self._db.execute("SELECT id, record FROM unsent ORDER BY id")
+        self._unsent = deque(Unsent(int(row), _opened(together)) for row, together in rows)
 
     def load(self) -> dict[str, bytes]:
         """The saved parts of the state by name; empty at the first start."""
@@ -78,23 +81,20 @@ class Checkpoint:
         outgoing: Sequence[Outgoing],
     ) -> None:
         """Replace the given parts and positions and queue `outgoing`, all or nothing, fsynced on return."""
+        queued = []
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", parts.items())
             self._db.executemany(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", [(*p, n) for p, n in positions.items()]
             )
-            self._db.executemany("INSERT INTO unsent (record) VALUES (?)", ((row,) for row in _rows(outgoing)))
+            for together in _cut(outgoing):
+                self._db.execute("INSERT INTO unsent (record) VALUES (?)", (_ENCODER.encode(together),))
+                queued.append(Unsent(self._db.last_insert_rowid(), together))
+        self._unsent += queued
 
     def unsent(self) -> Unsent:
-        """The oldest records still to append, some thousand or some MiB of them; without records when the log has all."""
-        up_to, size, records = 0, 0, list[Outgoing]()
-        for row, packed in self._db.execute("SELECT id, record FROM unsent ORDER BY id LIMIT ?", (_MOST_RECORDS,)):
-            one = _DECODER.decode(packed)
-            up_to, size = int(row), size + len(packed)
-            records += one if isinstance(one, list) else [one]
-            if len(records) >= _MOST_RECORDS or size >= _MOST_BYTES:
-                break
-        return Unsent(up_to, records)
+        """The oldest records still to append, a thousand or some MiB at the most; none when the log has all."""
+        return self._unsent[0] if self._unsent else Unsent(0, [])
 
     def sent(self, up_to: int) -> None:
         """Forget queued records: the log has them. Without an fsync: after a power cut they are sent again, with equal ids."""
@@ -103,19 +103,26 @@ class Checkpoint:
             self._db.execute("DELETE FROM unsent WHERE id <= ?", (up_to,))
         finally:
             self._db.execute("PRAGMA synchronous = FULL")
+        while self._unsent and self._unsent[0].up_to <= up_to:
+            self._unsent.popleft()
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
 
-def _rows(outgoing: Iterable[Outgoing]) -> Iterator[bytes]:
+def _cut(outgoing: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
     together, size = list[Outgoing](), 0
     for record in outgoing:
         together.append(record)
         size += len(record.value or b"")
         if len(together) == _MOST_RECORDS or size >= _MOST_BYTES:
-            yield _ENCODER.encode(together)
+            yield together
             together, size = [], 0
     if together:
-        yield _ENCODER.encode(together)
+        yield together
+
+
+def _opened(row: bytes) -> list[Outgoing]:
+    together = _DECODER.decode(row)
+    return together if isinstance(together, list) else [together]

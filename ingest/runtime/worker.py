@@ -225,7 +225,7 @@ class StageWorker:
         return [_with_trace(record, children) for record in records]
 
     async def _append_unsent(self) -> None:
-        while (unsent := await asyncio.to_thread(self._checkpoint.unsent)).records:
+        while (unsent := self._checkpoint.unsent()).records:
             await self._log.append(unsent.records)
             await asyncio.to_thread(self._checkpoint.sent, unsent.up_to)
 

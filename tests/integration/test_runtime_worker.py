@@ -100,6 +100,15 @@ async def feed(log: SqliteLog, numbers: Sequence[int], headers: tuple[tuple[str,
     await log.append([Outgoing("in", b"%d" % n, b"%d" % n, headers) for n in numbers])
 
 
+def queued(file: Path) -> list[Outgoing]:
+    """What the file of a worker, perhaps another process's, says is still to be appended."""
+    checkpoint = Checkpoint(file)
+    try:
+        return checkpoint.unsent().records
+    finally:
+        checkpoint.close()
+
+
 async def run_until_output(running: StageWorker, log: SqliteLog, expected: int) -> list[Record]:
     task = asyncio.create_task(running.run())
     found = await outputs(log, expected)
@@ -120,9 +129,8 @@ async def test_a_restart_continues_from_the_saved_state(log: SqliteLog, tmp_path
 async def test_a_crash_after_the_save_appends_what_was_queued(log: SqliteLog, tmp_path: Path) -> None:
     await feed(log, [5])
     crashed = asyncio.create_task(worker(Flaky(log, 10**9), tmp_path).run())
-    checkpoint = Checkpoint(tmp_path / "summing.db")
     async with asyncio.timeout(90):
-        while not checkpoint.unsent().records:  # noqa: ASYNC110 - another worker's file has no event to wait for
+        while not queued(tmp_path / "summing.db"):  # noqa: ASYNC110 - another worker's file has no event to wait for
             await asyncio.sleep(0.02)
     crashed.cancel()
     found = await run_until_output(worker(log, tmp_path), log, 1)

@@ -44,7 +44,7 @@ def test_what_is_queued_meanwhile_comes_after(tmp_path: Path) -> None:
     checkpoint.save({}, {}, [Outgoing("out", b"1", b"")])
     unsent = checkpoint.unsent()
     checkpoint.save({}, {}, [Outgoing("out", b"2", b"")])
-    assert [record.key for record in checkpoint.unsent().records] == [b"1", b"2"]
+    assert [record.key for record in checkpoint.unsent().records] == [b"1"]
     checkpoint.sent(unsent.up_to)
     assert [record.key for record in checkpoint.unsent().records] == [b"2"]
 
@@ -57,11 +57,14 @@ def test_large_records_are_handed_out_a_few_at_a_time(tmp_path: Path) -> None:
 
 def test_records_queued_by_an_earlier_release_are_sent(tmp_path: Path) -> None:
     record = Outgoing("out", b"k", b"v", (("ce_id", b"1"),))
-    checkpoint = Checkpoint(tmp_path / "worker.db")
+    Checkpoint(tmp_path / "worker.db").close()
     with apsw.Connection(str(tmp_path / "worker.db")) as before:
         before.executemany("INSERT INTO unsent (record) VALUES (?)", [(msgspec.msgpack.encode(record),)] * 3)
-    checkpoint.save({}, {}, [Outgoing("out", b"k", b"new")])
-    assert checkpoint.unsent().records == [record, record, record, Outgoing("out", b"k", b"new")]
+    checkpoint, found = Checkpoint(tmp_path / "worker.db"), list[Outgoing]()
+    while (unsent := checkpoint.unsent()).records:
+        found += unsent.records
+        checkpoint.sent(unsent.up_to)
+    assert found == [record] * 3
 
 
 def test_parts_are_replaced_one_by_one(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ class Centre:
         return decided, names
 
     async def _append_unsent(self) -> None:
-        while (unsent := await asyncio.to_thread(self._checkpoint.unsent)).records:
+        while (unsent := self._checkpoint.unsent()).records:
             await self.log.append(unsent.records)
             await asyncio.to_thread(self._checkpoint.sent, unsent.up_to)
 
