@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from analytics.detect.recording import DEFAULT_RATE
+from compose.bench.detect.run import skab, smd
 from compose.bench.detect.sets import Recording, read_skab
 from compose.bench.detect.side_by_side import alarms_together, watch_files, watch_together
 from compose.cli.detect import detect_files
@@ -64,6 +67,29 @@ def test_alarms_at_many_rates_are_at_the_default_rate_those_of_detect(pumps: lis
         alarms = alarms_together(one, found.surprise, rates)
         np.testing.assert_array_equal(alarms[:, rates.index(DEFAULT_RATE)], found.alert)
         assert alarms[650:].any(axis=0).all()
+
+
+def test_a_set_in_the_form_of_skab_gets_both_figures(pumps: list[Recording], tmp_path: Path) -> None:
+    (tmp_path / "valve1").mkdir()
+    for one in pumps[:2]:
+        stamps = [f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%d %H:%M:%S}" for time in one.times.tolist()]
+        rows = zip(stamps, one.values.tolist(), one.labels().tolist(), strict=True)
+        lines = [";".join(map(str, [stamp, *row, float(label), 0.0])) for stamp, row, label in rows]
+        head = ";".join(["datetime", *one.metrics, "anomaly", "changepoint"])
+        (tmp_path / f"valve1/{one.name}.csv.gz").write_bytes(gzip.compress("\n".join([head, *lines]).encode()))
+    figures = skab(tmp_path)
+    assert figures.keys() == {"skab_auc_pr", "skab_detect_auc_pr", "skab_default_f1", "skab_default_over_best_f1"}
+    assert min(figures["skab_auc_pr"], figures["skab_detect_auc_pr"]) > 0.8
+    assert figures["skab_default_f1"] == 1.0
+
+
+def test_a_set_in_the_form_of_smd_gets_both_figures_and_the_cause(pumps: list[Recording], tmp_path: Path) -> None:
+    for one in pumps[:2]:
+        content = {"train": one.values[:600], "test": one.values[600:], "label": one.labels()[600:].astype(np.uint8)}
+        np.savez(tmp_path / f"{one.name}.npz", root_cause=np.array(["50-119:2"]), **content)
+    figures = smd(tmp_path)
+    assert min(figures["smd_vus_pr"], figures["smd_detect_vus_pr"]) > 0.8
+    assert (figures["smd_rca_at1"], figures["smd_default_f1"]) == (1.0, 1.0)
 
 
 def test_a_set_that_is_not_there_is_said(tmp_path: Path) -> None:
