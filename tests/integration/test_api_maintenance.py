@@ -9,13 +9,14 @@ import pytest
 
 from dashboards.api.auth import new_token
 from dashboards.api.config import Scope, TokenConfig
-from ingest.contract.events import MaintenanceWindow
+from ingest.contract.events import AlertState, MaintenanceWindow
 from ingest.contract.events.maintenance import MOST_WINDOWS
 from ingest.contract.records import read_event
 from ingest.contract.topics import MAINTENANCE
+from tests.alert_world import T0, TENANT, Fleet, Watched, anomaly
 from tests.api_centre import Centre, running
 from tests.api_filled import NORTH, SOUTH
-from tests.api_records import maintenance_record
+from tests.api_records import Gateway, maintenance_record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,6 +73,29 @@ async def test_a_window_is_made_listed_and_ended(centre: Centre) -> None:
     kept = read_event(records[said["id"].encode()], MaintenanceWindow)
     assert kept is not None
     assert (kept.by, kept.ends_at) == ("acme-all", ended["ends_at"])
+
+
+async def test_what_the_api_writes_the_stage_of_alerts_heeds_and_the_next_api_knows(tmp_path: Path) -> None:
+    fleet = Fleet(("north", "south"))
+    gateways = [Gateway(TENANT, "north")]
+    async with running(Centre(tmp_path, gateways, (TENANT,))) as before, before.client(TENANT) as client:
+        new = {"matchers": MATCHERS, "hours": ALWAYS}
+        kept, ended = [(await client.post("/v1/maintenance", json=new)).json()["data"]["id"] for _ in range(2)]
+        assert (await client.post(f"/v1/maintenance/{ended}/end")).status_code == 200
+        records = list((await before.log.read_compacted(MAINTENANCE)).values())
+    watched = Watched(fleet)
+    watched.now = before.clock.now_ms()
+    alarms = (anomaly("mast-1", T0), anomaly("pump-1", T0), anomaly("mast-1", T0, site="south"))
+    watched.stage.step(records, watched.now)
+    watched.restart()
+    assert [(one.state, one.by) for one in watched.feed(*alarms)] == [
+        (AlertState.SUPPRESSED, f"maintenance:{kept}"),
+        (AlertState.FIRING, ""),
+        (AlertState.FIRING, ""),
+    ]
+    async with running(Centre(tmp_path, gateways, (TENANT,))) as after:
+        known = await after.eventually("/v1/maintenance", lambda answer: answer["data"], TENANT)
+    assert [one["id"] for one in known["data"]] == [kept]
 
 
 async def test_a_window_may_be_once_and_may_have_a_last_day(centre: Centre) -> None:

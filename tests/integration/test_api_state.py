@@ -72,12 +72,13 @@ async def test_a_tenant_sees_nothing_of_another(centre: Centre) -> None:
         "/v1/devices/south/secret-device",
         "/v1/series?device=secret-device",
         "/v1/silences/s-theirs",
+        "/v1/maintenance/w-theirs",
         "/v1/alerts/f2",
     ]
     async with centre.client() as client:
         for path in (p for p in paths if p.startswith("/v1") and p != "/v1/events"):
             answer = await client.get(path)
-            for theirs in ("secret-device", "gw-south", '"f2"', '"other"', "other-all", "s-theirs"):
+            for theirs in ("secret-device", "gw-south", '"f2"', '"other"', "other-all", "s-theirs", "w-theirs"):
                 if theirs not in path:
                     assert theirs not in answer.text.replace(f'"{path}"', ""), path
         for path in (
@@ -85,6 +86,7 @@ async def test_a_tenant_sees_nothing_of_another(centre: Centre) -> None:
             "/v1/rollouts/theirs",
             "/v1/devices/south/secret-device",
             "/v1/silences/s-theirs",
+            "/v1/maintenance/w-theirs",
             "/v1/alerts/f2",
         ):
             assert (await client.get(path)).status_code == 404
