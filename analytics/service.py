@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from analytics.alerts.rules import BUILT_IN
 from analytics.alerts.service import build_alerts
+from analytics.cohorts.service import build_cohorts
 from analytics.detect.service import build_detect
 from analytics.incidents.service import build_incidents
 from analytics.rollouts.service import build_gate
@@ -46,6 +47,7 @@ def build_analytics(
     of_series = [rule for rule in written if isinstance(rule, SeriesRule)]
     return [
         build_detect(config.detect, gateways, within),
+        *([build_cohorts(config.detect, within)] if config.detect.cohort_sites else []),
         *build_incidents(config.incidents, gateways, within),
         *([build_rules(of_series, config.alerts, gateways, within)] if of_series else []),
         *build_alerts(config.alerts, gateways, within, written=written, store=store),

@@ -89,6 +89,31 @@ def anomaly(
     return event_of(ANOMALIES, f"{site}/{device}", event, trace)
 
 
+def cohort_shift(at: int, status: AnomalyStatus = AnomalyStatus.ENTERED) -> Outgoing:
+    """All devices of a kind have shifted together."""
+    event = AnomalyEvent(
+        tenant=TENANT,
+        site="",
+        device="",
+        metric="memory",
+        labels=(("firmware", "2.3.0"), ("hardware", "rev-b"), ("width_ms", "60000")),
+        status=status,
+        detector="cohort_shift",
+        at=at,
+        since=T0,
+        value=1.02,
+        expected=0.01,
+        scale=0.1,
+        score=0.6,
+        tail_probability=1e-7,
+        firmware="2.3.0",
+        hardware="rev-b",
+        sites=7,
+        devices=40,
+    )
+    return event_of(ANOMALIES, "acme/memory", event)
+
+
 def incident(number: int, **fields: object) -> Outgoing:
     """One event of an incident of two devices."""
     known: dict[str, object] = {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from analytics.cohorts.service import build_cohorts
 from analytics.detect.config import DetectConfig
 from analytics.detect.service import build_detect
 from analytics.incidents.config import IncidentsConfig
@@ -38,6 +39,7 @@ INCIDENTS_CONFIG = IncidentsConfig(settle_s=0.2, update_s=1.0, resolve_after_s=1
 
 PARTS: dict[str, Build] = {
     "detect": lambda gateways, within: [build_detect(DETECT_CONFIG, gateways, within)],
+    "cohorts": lambda _, within: [build_cohorts(DETECT_CONFIG, within)],
     "incidents": lambda gateways, within: build_incidents(INCIDENTS_CONFIG, gateways, within),
 }
 

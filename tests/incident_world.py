@@ -101,3 +101,25 @@ class Told:
 def devices_of(*attributes: str, among: Iterable[int] = range(480)) -> list[int]:
     """Devices that have all of these values."""
     return [number for number in among if set(attributes) <= set(kinds(number))]
+
+
+def cohort(at: int, *, firmware: str = "2.3.0", active: bool = True, metric: str = "memory") -> Signal:
+    """All devices of rev-b with a firmware have shifted by a scale, or are back."""
+    return Signal(
+        kind=SignalKind.COHORT,
+        site="",
+        device="",
+        at=at,
+        since=at,
+        active=active,
+        metric=metric,
+        labels=(("firmware", firmware), ("hardware", "rev-b"), ("width_ms", "60000")),
+        value=1.02,
+        expected=0.01,
+        scale=0.1,
+        score=0.6,
+        firmware=firmware,
+        hardware="rev-b",
+        sites=10,
+        devices=40,
+    )

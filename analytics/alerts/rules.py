@@ -42,7 +42,9 @@ def runbook_of(name: str) -> str:
 
 
 def metric_anomaly(event: AnomalyEvent, trace: str) -> Condition:
-    """One series of one device is out of its ordinary range."""
+    """One series of one device is out of its ordinary range, or all like devices have shifted together."""
+    if event.sites:
+        return _cohort_shift(event, trace)
     labels = {"site": event.site, "device": event.device, "metric": event.metric}
     labels |= {f"label_{name}": value for name, value in event.labels}
     known = {"firmware": event.firmware, "hardware": event.hardware, "group": event.group}
@@ -58,6 +60,22 @@ def metric_anomaly(event: AnomalyEvent, trace: str) -> Condition:
         order=Order(f"detector {event.detector}", event.at),  # a series is judged once for each window end
         about=known | {"detector": event.detector},
         evidence=_drawn(labels),
+    )
+
+
+def _cohort_shift(event: AnomalyEvent, trace: str) -> Condition:
+    kind = ", ".join(f"{name} {value}" for name in ("hardware", "firmware") if (value := getattr(event, name)))
+    return Condition(
+        rule=METRIC_ANOMALY,
+        tenant=event.tenant,
+        labels={"metric": event.metric} | dict(event.labels),
+        active=event.status is not AnomalyStatus.LEFT,
+        numbers=_numbers(event) | {"sites": float(event.sites), "devices": float(event.devices)},
+        summary=f"{event.metric} of all devices{_in(kind)} at {event.sites} sites has shifted by"
+        f" {event.value - event.expected:+.2g} of their own scales",
+        trace=trace,
+        order=Order(f"detector {event.detector}", event.at),
+        about={"firmware": event.firmware, "hardware": event.hardware, "detector": event.detector},
     )
 
 
@@ -153,7 +171,7 @@ def incident(event: IncidentEvent) -> Condition:
         revision=event.told,
         notes={name: text for name, text in (notes | _in_common(event)).items() if text},
         about=_in_common(event),
-        evidence=_evidence(shown) if shown else {},
+        evidence=_evidence(shown) if shown and shown.device else {},
     )
 
 
@@ -183,9 +201,9 @@ def _drawn(labels: dict[str, str]) -> dict[str, str]:
 def _in_common(event: IncidentEvent) -> dict[str, str]:
     """What all of its series have in common."""
     if event.left_out or not event.affected:
-        return {"site": event.affected[0].site} if event.sites == 1 else {}
+        return {"site": event.affected[0].site} if event.sites == 1 and event.affected else {}
     values = {name: {getattr(one, name) for one in event.affected} for name in ("site", "device", "metric")}
-    return {name: min(found) for name, found in values.items() if len(found) == 1}
+    return {name: min(found) for name, found in values.items() if len(found) == 1 and min(found)}
 
 
 def _in(details: str) -> str:

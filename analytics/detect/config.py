@@ -34,7 +34,9 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     `relearn_after_s`: a series that was silent for so long is learned anew. `forget_after_s`: when `max_series` (per
     partition of the topic) is reached, series silent for so long make room. `snapshot_s`: the state is saved at least
     so often. `together`: classes of devices of which all metrics are looked at together, the first that holds a device is
-    its; at most `together_devices` devices per partition.
+    its; at most `together_devices` devices per partition. `cohort_sites`: like devices of at least so many sites are looked at as
+    a cohort (0: none are), after they have been for `cohort_learn_s`; at most `max_cohorts` of a tenant, of which those not
+    heard of for `cohort_learn_s` are forgotten.
     """
 
     false_alerts_per_1k_series_day: float = 0.1
@@ -48,6 +50,9 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_series: int = 1_000_000
     together: list[DeviceClass] = []
     together_devices: int = 500
+    cohort_sites: int = 5
+    cohort_learn_s: float = 172_800.0
+    max_cohorts: int = 4096
     snapshot_s: float = 10.0
     tick_s: float = 0.2
     member: str = "detect-0"
@@ -62,5 +67,9 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("max_series: expected 1 to 10000000")
         if self.together_devices < 1 or len({one.name for one in self.together}) < len(self.together):
             raise ValueError("together: expected classes of different names; together_devices: at least 1")
+        if (self.cohort_sites and self.cohort_sites < 3) or self.cohort_learn_s <= 0 or self.max_cohorts < 1:  # noqa: PLR2004 - what has a median
+            raise ValueError(
+                "cohort_sites: expected 0, or at least 3; cohort_learn_s: more than 0; max_cohorts: at least 1"
+            )
         if self.pooled_windows < 1 or min(self.continues_s, self.snapshot_s, self.tick_s) <= 0:
             raise ValueError("pooled_windows: expected at least 1; continues_s, snapshot_s, tick_s: more than 0")

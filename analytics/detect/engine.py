@@ -13,6 +13,7 @@ from analytics.calibrate import own_probability, rate_of
 from analytics.detect import rarities
 from analytics.detect.alarms import Alarms
 from analytics.detect.block import neighbours
+from analytics.detect.by_cohort import summaries
 from analytics.detect.by_silence import Silences
 from analytics.detect.merge import Detector
 from analytics.detect.pools import CohortKey, Pools
@@ -21,6 +22,7 @@ from analytics.detect.rounds import blocks, one_each
 from analytics.detectors.kinds import BY_NAME, GAUGE, is_rated
 from analytics.pair_index import MISSING
 from analytics.series import SeriesTable
+from ingest.contract.events import CohortEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,13 +64,18 @@ class Decision(NamedTuple):
 
 
 class Engine:
-    """Series, their alarms and the pools of one partition; `counts` says what became of the windows."""
+    """Series, their alarms and the pools of one partition; `counts` says what became of the windows.
+
+    `cohorts`: what is to be said of cohorts over sites, until somebody takes it.
+    """
 
     def __init__(self, config: DetectConfig) -> None:
         self.table = SeriesTable(config.max_series, round(config.forget_after_s * 1000))
         self.alarms = Alarms()
         self.pools = Pools(config.false_alerts_per_1k_series_day, config.pooled_windows, config.own_windows)
         self.counts: Counter[str] = Counter()
+        self.cohorts: list[CohortEvent] = []
+        self._says_cohorts = config.cohort_sites > 0
         self._silences = Silences()
         self._hardware: dict[int, str] = {}
         self._rules = Rules.of(config)
@@ -90,17 +97,19 @@ class Engine:
             self.counts["judged"] += judged
             self.counts["silent"] += len(index) - judged
             decisions += [self._decision(batch, of_row[row], rows, outcome, row) for row in _changed(outcome)]
+        if self._says_cohorts:
+            self.cohorts += summaries(self.table.columns, batch, series)
         silences = self._silences.step(memory, batch, devices, self.table.high)
         return decisions + [self._silence(batch, devices, silent) for silent in silences]
 
     def dump(self) -> bytes:
         """Everything, as MessagePack."""
         parts = (self.table.dump(), self.alarms.dump(), self.pools.dump(), self._silences.dump())
-        return msgspec.msgpack.encode((*parts, self._hardware))
+        return msgspec.msgpack.encode((*parts, self._hardware, self.cohorts))
 
     def load(self, dumped: bytes) -> None:
         """Continue from a dump; only before the first step."""
-        table, alarms, pools, silences, self._hardware = msgspec.msgpack.decode(dumped, type=_Dump)
+        table, alarms, pools, silences, self._hardware, self.cohorts = msgspec.msgpack.decode(dumped, type=_Dump)
         self.table.load(table)
         self.alarms.load(alarms)
         self.pools.load(pools)
@@ -194,7 +203,7 @@ class Engine:
         )
 
 
-_Dump = tuple[bytes, bytes, bytes, bytes, dict[int, str]]
+_Dump = tuple[bytes, bytes, bytes, bytes, dict[int, str], list[CohortEvent]]
 
 
 def _rows(batch: RollupBatch, series: NDArray[np.int32], index: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:

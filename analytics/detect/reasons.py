@@ -14,3 +14,5 @@ class AnomalyReason(StrEnum):
     NEW_NORMAL = "new_normal"  # it lasted so long that it is learned as normal, once
     SAID_NORMAL = "said_normal"  # somebody said that it is normal
     RELEARNED = "relearned"  # the series turned out to be of another kind and is learned anew
+    COHORT_SHIFT = "cohort_shift"  # like devices of many sites have moved together from their own past
+    FORGOTTEN = "forgotten"  # nothing has been heard of it for long

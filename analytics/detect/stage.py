@@ -26,13 +26,14 @@ from ingest.contract.names import (
     ANALYTICS_WITHHELD,
 )
 from ingest.contract.records import Outgoing, Record, event_record, read_event
-from ingest.contract.topics import ANOMALIES, FEEDBACK, ROLLUPS
+from ingest.contract.topics import ANOMALIES, COHORTS, FEEDBACK, ROLLUPS
 from ingest.runtime.worker import StepResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from analytics.detect.config import DetectConfig
+    from ingest.contract.events import CohortEvent
     from ingest.runtime.gateways import Gateways
     from ingest.runtime.telemetry import Telemetry
 
@@ -78,6 +79,7 @@ class DetectStage:
         changed = bool(self._unsaved) and (due or bool(outgoing))
         if changed:
             self._saved_at = now
+            outgoing += self._cohorts()
         return StepResult(outgoing, changed=changed)
 
     def snapshot(self) -> Mapping[str, bytes]:
@@ -148,6 +150,14 @@ class DetectStage:
         self._count(engine)
         return [self._event(event, trace) for event in told]
 
+    def _cohorts(self) -> Iterator[Outgoing]:
+        # Said when the state is saved anyway: to save a large one costs more than to say it.
+        for partition in sorted(self._unsaved):
+            engine = self._engines[partition]
+            for event in engine.cohorts:
+                yield _cohort_record(event)
+            engine.cohorts = []
+
     def _count(self, engine: Engine) -> None:
         for outcome, rows in engine.counts.items():
             self._telemetry.count(ANALYTICS_ROWS, rows, outcome=outcome)
@@ -159,6 +169,11 @@ class DetectStage:
         return event_record(
             ANOMALIES, key, event, event_id=event_id(event), source=SOURCE, time=event.at, trace=trace or None
         )
+
+
+def _cohort_record(event: CohortEvent) -> Outgoing:
+    identity = hashlib.sha256(msgspec.json.encode(event)).hexdigest()[:32]
+    return event_record(COHORTS, event.tenant, event, event_id=identity, source=SOURCE, time=event.at)
 
 
 def anomaly_event(decision: Decision) -> AnomalyEvent:

@@ -16,8 +16,8 @@ from analytics.incidents.causes import (
     has,
     together,
 )
-from analytics.incidents.incident import MEMBER_BYTES, Incident, Sign, key_of, name_of, place_of, sign_of
-from analytics.incidents.ranking import PAIR_PENALTY, rank, shared
+from analytics.incidents.incident import MEMBER_BYTES, Incident, Sign, is_device, key_of, name_of, place_of, sign_of
+from analytics.incidents.ranking import PAIR_PENALTY, Attributes, rank, shared
 from ingest.contract.events import DARKNESS, SILENCE, Signal, SignalKind
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ class Grouping:
         is_new = incident is None
         if incident is None:
             incident = self._found(key, signal)
-            if signal.metric == DARKNESS:
-                incident.cause = (("site", signal.site),)
+            incident.cause = _own_cause(signal)
         incident.add(key, signal, kind)
         self.book.of_series[key] = incident.name
         self._of_place.setdefault(place, {})[incident.name] = None
@@ -114,10 +113,10 @@ class Grouping:
 
     def _kind_of(self, signal: Signal) -> Kind:
         known = self.fleet.kind_of(place_of(signal))
-        if known is None and signal.kind is not SignalKind.DARK:
+        if known is None and signal.kind not in (SignalKind.DARK, SignalKind.COHORT):
             known = _kind(signal)
             self.fleet.put(place_of(signal), known)
-        return known or (signal.site, "", "", "")
+        return known or _kind(signal)
 
     def _found(self, key: str, signal: Signal) -> Incident:
         number = 0
@@ -162,6 +161,7 @@ class Grouping:
             Suspect(device.series[0], place, device.kind, incident.signs_of(place), device.newest)
             for incident in recent
             for place, device in incident.devices.items()
+            if is_device(place)
         ]
         return sorted(found, key=lambda one: (one.since, one.key))
 
@@ -243,7 +243,7 @@ class Grouping:
                 if not self._of_place[place]:
                     del self._of_place[place]
             changes.resolved.append(incident)
-            if len(incident.devices) == 1:
+            if len(incident.devices) == 1 and is_device(min(incident.devices)):
                 self.book.note_usual(incident)
 
     def ends_at(self, incident: Incident) -> int:
@@ -256,8 +256,15 @@ def _kind(signal: Signal) -> Kind:
 
 
 def _kinds(incident: Incident) -> list[tuple[str, Kind]]:
-    # A gateway is no device of the fleet.
-    return [(place, device.kind) for place, device in incident.devices.items() if "/gateway:" not in place]
+    return [(place, device.kind) for place, device in incident.devices.items() if is_device(place)]
+
+
+def _own_cause(signal: Signal) -> Attributes:
+    """What a dark site or a cohort explains by itself."""
+    if signal.kind is SignalKind.COHORT:
+        kind = (("hardware", signal.hardware), ("firmware", signal.firmware))
+        return tuple((name, value) for name, value in kind if value)
+    return (("site", signal.site),) if signal.metric == DARKNESS else ()
 
 
 def _age(incident: Incident) -> tuple[int, str]:

@@ -145,9 +145,21 @@ def key_of(signal: Signal) -> str:
 
 
 def place_of(signal: Signal) -> str:
-    """The device that a signal is about, `gateway:…` for a gateway."""
+    """The device that a signal is about, `gateway:…` for a gateway, and what begins with a slash for a cohort."""
+    if signal.kind is SignalKind.COHORT:
+        return f"/{signal.hardware}/{signal.firmware}"
     name = f"gateway:{signal.device}" if signal.kind is SignalKind.DARK else signal.device
     return f"{signal.site}/{name}"
+
+
+def is_cohort(place: str) -> bool:
+    """Whether this is no single device."""
+    return place.startswith("/")
+
+
+def is_device(place: str) -> bool:
+    """Whether this is one of the fleet's."""
+    return not is_cohort(place) and "/gateway:" not in place
 
 
 def sign_of(signal: Signal) -> Sign:

@@ -128,7 +128,7 @@ class RelayStage:
 def anomaly_signal(event: AnomalyEvent, trace: str = "") -> Signal:
     """What a detector saw."""
     return Signal(
-        kind=SignalKind.ANOMALY,
+        kind=SignalKind.COHORT if event.sites else SignalKind.ANOMALY,
         site=event.site,
         device=event.device,
         at=event.at,
@@ -143,6 +143,8 @@ def anomaly_signal(event: AnomalyEvent, trace: str = "") -> Signal:
         firmware=event.firmware,
         hardware=event.hardware,
         group=event.group,
+        sites=event.sites,
+        devices=event.devices,
         trace=trace,
     )
 

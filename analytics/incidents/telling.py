@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from analytics.detect.classes import TOGETHER_LABEL
-from analytics.incidents.incident import place_of, sign_of
+from analytics.incidents.incident import is_cohort, place_of, sign_of
 from ingest.contract.events import (
     DARKNESS,
     SILENCE,
@@ -100,6 +100,7 @@ def _event(tenant: str, incident: Incident, reason: Reason, at: int) -> Incident
     symptoms = symptoms_of([member for _, member in members])
     root = symptoms[0].metric if symptoms else ""
     listed = [_affected(member) for _, member in members[:LISTED_SERIES]]
+    reached = reached_by(incident)
     return IncidentEvent(
         incident=incident.name,
         tenant=tenant,
@@ -110,9 +111,9 @@ def _event(tenant: str, incident: Incident, reason: Reason, at: int) -> Incident
         since=incident.since,
         newest=incident.newest,
         told=incident.told,
-        summary=_summary(incident, symptoms, listed),
-        devices=len(incident.devices),
-        sites=len({device.kind[0] for device in incident.devices.values()}),
+        summary=_summary(incident, reached, symptoms, listed),
+        devices=reached.devices,
+        sites=reached.sites,
         series=len(members),
         active=incident.active,
         root_cause=root,
@@ -181,21 +182,58 @@ def _affected(member: Member) -> Affected:
         firmware=signal.firmware,
         hardware=signal.hardware,
         group=signal.group,
+        sites=signal.sites,
+        devices=signal.devices,
     )
 
 
-def _summary(incident: Incident, symptoms: Sequence[Symptom], listed: Sequence[Affected]) -> str:
+class Reached(NamedTuple):
+    """How many devices and sites; `cohorts`: as a whole, those whose devices are not known one by one."""
+
+    devices: int
+    sites: int
+    cohorts: list[Signal]
+
+
+def reached_by(incident: Incident) -> Reached:
+    """Devices that alarm by themselves; where none does, those of the largest cohort."""
+    cohorts = [incident.members[one.series[0]].signal for place, one in incident.devices.items() if is_cohort(place)]
+    sites = [device.kind[0] for place, device in incident.devices.items() if not is_cohort(place)]
+    if sites:
+        return Reached(len(sites), len(set(sites)), cohorts)
+    largest = max(cohorts, key=lambda one: (one.devices, one.sites, one.hardware, one.firmware))
+    return Reached(largest.devices, largest.sites, cohorts)
+
+
+def _summary(incident: Incident, reached: Reached, symptoms: Sequence[Symptom], listed: Sequence[Affected]) -> str:
     what = ", ".join(dict.fromkeys(_said(symptom) for symptom in symptoms[:3]))
+    if len(reached.cohorts) == len(incident.devices):
+        return _of_cohorts(reached, what, listed[0])
     if len(incident.devices) == 1:
         return _of_one(listed[0], what)
-    sites = {device.kind[0] for device in incident.devices.values()}
-    where = f"at {next(iter(sites))}" if len(sites) == 1 else f"at {len(sites)} sites"
+    sites = sorted({device.kind[0] for place, device in incident.devices.items() if not is_cohort(place)})
+    where = f"at {sites[0]}" if len(sites) == 1 else f"at {len(sites)} sites"
     cause = _cause(incident)
-    return f"{what} on {len(incident.devices):,} devices {where}{f'; {cause}' if cause else ''}"
+    return f"{what} on {reached.devices:,} devices {where}{f'; {cause}' if cause else ''}"
+
+
+def _of_cohorts(reached: Reached, what: str, first: Affected) -> str:
+    whom = " and ".join(_kind_of(one) for one in reached.cohorts[:3])
+    shift = f"{first.value - first.expected:+.2g} of their own scales"
+    return f"{what} on {whom} as a whole, {reached.devices:,} series at {reached.sites} sites: {shift}"
+
+
+def _kind_of(cohort: Signal) -> str:
+    known = [
+        f"{name} {value}" for name, value in (("hardware", cohort.hardware), ("firmware", cohort.firmware)) if value
+    ]
+    return " with ".join(known) or "all devices"
 
 
 def _cause(incident: Incident) -> str:
-    return incident.shared[0].sentence if incident.cause and incident.shared else ""
+    if incident.cause and incident.shared:
+        return incident.shared[0].sentence
+    return " and ".join(f"{_kind_of(one)} as a whole" for one in reached_by(incident).cohorts[:3])
 
 
 def _of_one(first: Affected, what: str) -> str:

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from compose.cli.access import Api, api_options
+from compose.cli.incidents import whom
 from ingest.contract.records import rfc3339
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _show(item: dict[str, Any], line: Any, *, as_json: bool) -> None:
 
 def _anomaly(item: dict[str, Any]) -> str:
     numbers = f"{item['value']:.4g}, expected {item['expected']:.4g}, score {item['score']:.3f}"
-    place = f"{item['site']}/{item['device']} {item['metric']}"
+    place = f"{whom(item)} {item['metric']}"
     return f"{item['episode']}  {item['status']:<9}  {rfc3339(item['since'])}  {place}: {numbers} ({item['detector']})"
 
 

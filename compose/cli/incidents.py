@@ -97,4 +97,10 @@ def _symptom(one: dict[str, Any]) -> str:
 def _series(one: dict[str, Any]) -> str:
     until = f" until {rfc3339(one['until'])}" if one["until"] else ""
     number = f" {one['value']:.4g}, expected {one['expected']:.4g}" if one["scale"] else ""
-    return f"{one['site']}/{one['device']} {one['metric']}{number}, since {rfc3339(one['since'])}{until}"
+    return f"{whom(one)} {one['metric']}{number}, since {rfc3339(one['since'])}{until}"
+
+
+def whom(one: dict[str, Any]) -> str:
+    """A device, or the kind of devices that have shifted together."""
+    kind = " ".join(one[name] for name in ("hardware", "firmware") if one[name])
+    return f"{one['site']}/{one['device']}" if one["device"] else f"all {kind}"

@@ -145,7 +145,7 @@ def worst(
     for device in silent:
         note(device["site"], device["device"], SILENT, "silent")
     for anomaly in anomalies:
-        if anomaly["status"] != "left":
+        if anomaly["status"] != "left" and anomaly["device"]:
             note(anomaly["site"], anomaly["device"], ANOMALY, anomaly["metric"])
     ranked = sorted(badness.items(), key=lambda item: (-item[1], item[0]))[:WORST]
     return [

@@ -76,7 +76,7 @@ function seriesOf() {
   const node = el("div", { hidden: true }, el("p", { class: "aside series-head" }, "Alarmed first"), list, more);
   let [shown, readAt] = [0, -Infinity];
   const draw = ({ affected: all, series }) => {
-    arrange(list, all.slice(0, SERIES), (one) => `${one.site}/${one.device}/${one.metric}/${one.since}`, affected);
+    arrange(list, all.slice(0, SERIES), (one) => `${whom(one)}/${one.metric}/${one.since}`, affected);
     show(node, all.length > 0);
     const left = series - Math.min(all.length, SERIES);
     show(more, left > 0);
@@ -145,6 +145,9 @@ function symptom(incident) {
   };
 }
 
+/** A device, or the kind of devices that have shifted together. */
+const whom = (one) => [one.site, one.device].filter(Boolean).join(" / ") || `all ${[one.hardware, one.firmware].filter(Boolean).join(" ")}`;
+
 function affected() {
   const name = el("a");
   const facts = el("span", { class: "aside" });
@@ -152,7 +155,7 @@ function affected() {
     node: el("li", {}, name, " ", facts),
     update(one) {
       mark(name, "href", one.device ? deviceLink(one.site, one.device, one.since) : linkTo(""));
-      say(name, [one.site, one.device].filter(Boolean).join(" / "));
+      say(name, whom(one));
       say(facts, [one.metric.replaceAll("_", " "), one.scale ? `${measured(one.value)}, usually ${measured(one.expected)}` : "", moment(one.since)].filter(Boolean).join(" · "));
     },
   };

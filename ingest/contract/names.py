@@ -206,6 +206,14 @@ ANALYTICS_SERIES_SECONDS = MetricSpec(
 ANALYTICS_ANOMALIES = MetricSpec(
     "tidegate_analytics_anomalies_total", "counter", ("detector", "status"), "Anomalies by detector and status."
 )
+COHORTS_KNOWN = MetricSpec("tidegate_cohorts", "gauge", (), "Cohorts over sites that are looked at.")
+COHORT_SUMMARIES = MetricSpec(
+    "tidegate_cohort_summaries_total",
+    "counter",
+    ("outcome",),
+    "What sites said of cohorts: taken, late (its slot was decided), full (no room to wait), no_room (cohorts beyond"
+    " `detect.max_cohorts`).",
+)
 RULE_SERIES = MetricSpec("tidegate_rule_series", "gauge", (), "Series that rules look at.")
 RULE_ROWS = MetricSpec(
     "tidegate_rule_rows_total",

@@ -20,6 +20,7 @@ ALERT_HISTORY = "fleet.alerts.history.v1"
 SILENCES = "fleet.silences.v1"
 MAINTENANCE = "fleet.maintenance.v1"
 ACKNOWLEDGEMENTS = "fleet.acknowledgements.v1"
+COHORTS = "fleet.cohorts.v1"
 SUMMARIES = "fleet.summaries.v1"
 INCIDENTS = "fleet.incidents.v1"
 FEEDBACK = "fleet.feedback.v1"
@@ -64,6 +65,7 @@ SETTINGS: dict[str, TopicSettings] = {
     SILENCES: _SINGLE_COMPACTED,
     MAINTENANCE: _SINGLE_COMPACTED,
     ACKNOWLEDGEMENTS: _SINGLE_COMPACTED,
+    COHORTS: _TIMED,
     SUMMARIES: _TIMED,
     INCIDENTS: _COMPACTED,
     FEEDBACK: _SINGLE_COMPACTED,

@@ -103,6 +103,17 @@ async def test_for_whom_one_may_say_it_and_how(centre: Centre) -> None:
         assert (await reader.post(f"/v1/feedback/{said['id']}/undo", json={"reason": "r"})).status_code == 403
 
 
+async def test_of_a_cohort_over_sites_it_cannot_be_said(centre: Centre) -> None:
+    shifted = anomaly_record("", site="", detector="cohort_shift", sites=7, devices=40, since=NOW + 1)
+    await centre.put(shifted)
+    known = await centre.eventually("/v1/anomalies", lambda answer: len(answer["data"]) == 2)
+    (name,) = [one["episode"] for one in known["data"] if one["sites"]]
+    async with centre.client() as client:
+        answer = await client.post("/v1/feedback", json={"anomaly": name, "reason": "it is summer"})
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "no-series")
+    assert await kept(centre) == []
+
+
 async def test_the_command_line_says_it_lists_it_and_takes_it_back(centre: Centre) -> None:
     name = await episode(centre)
     listed = await run(centre, "list", "--device", "pump-1")

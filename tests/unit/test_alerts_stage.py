@@ -29,6 +29,7 @@ from tests.alert_world import (
     Watched,
     account,
     anomaly,
+    cohort_shift,
     incident,
     states,
     taken,
@@ -59,6 +60,20 @@ def test_an_anomaly_alerts_until_it_is_left(fleet: Fleet) -> None:
     (resolved,) = watched.feed(anomaly("north-01", T0 + 2000, AnomalyStatus.LEFT))
     assert (resolved.state, resolved.fingerprint, resolved.starts_at) == (RESOLVED, fired.fingerprint, fired.starts_at)
     assert resolved.annotations["summary"] == summary
+
+
+def test_a_cohort_that_has_shifted_alerts_by_its_kind(fleet: Fleet) -> None:
+    watched = Watched(fleet)
+    (fired,) = watched.feed(cohort_shift(T0))
+    assert (fired.name, fired.state) == (rules.METRIC_ANOMALY, FIRING)
+    assert fired.labels == {"metric": "memory", "firmware": "2.3.0", "hardware": "rev-b", "width_ms": "60000"}
+    assert fired.annotations["summary"] == (
+        "memory of all devices (hardware rev-b, firmware 2.3.0) at 7 sites has shifted by +1 of their own scales"
+    )
+    assert (fired.numbers["value"], fired.numbers["low"], fired.numbers["sites"]) == (1.02, pytest.approx(-0.29), 7)
+    assert fired.evidence == {}
+    (ended,) = watched.feed(cohort_shift(T0 + 60_000, AnomalyStatus.LEFT))
+    assert (ended.fingerprint, ended.state) == (fired.fingerprint, RESOLVED)
 
 
 def test_every_alert_names_a_runbook_that_is_there(fleet: Fleet) -> None:

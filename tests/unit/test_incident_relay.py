@@ -19,7 +19,7 @@ from ingest.contract.events import (
 from ingest.contract.records import Outgoing
 from ingest.contract.topics import ALERTS, ANOMALIES, SUMMARIES
 from ingest.runtime.telemetry import Telemetry
-from tests.alert_world import TRACE, Gateway, anomaly, event_of, taken
+from tests.alert_world import TRACE, Gateway, anomaly, cohort_shift, event_of, taken
 from tests.gate_world import T0, TENANT, Fleet
 
 
@@ -130,3 +130,14 @@ def test_the_time_is_told_while_somebody_waits_for_it(fleet: Fleet) -> None:
     relay.restart()
     assert len(relay.said(at=T0 + 8000)) == 1
     assert relay.said(at=T0 + 3_600_000) == []
+
+
+def test_a_cohort_becomes_a_signal_of_no_device(fleet: Fleet) -> None:
+    (summary,) = Relay(fleet).said(cohort_shift(T0), cohort_shift(T0 + 5, AnomalyStatus.LEFT))
+    assert [(one.kind, one.active) for one in summary.signals] == [
+        (SignalKind.COHORT, True),
+        (SignalKind.COHORT, False),
+    ]
+    first = summary.signals[0]
+    assert (first.site, first.device, first.hardware, first.firmware) == ("", "", "rev-b", "2.3.0")
+    assert (first.sites, first.devices, first.value) == (7, 40, 1.02)

@@ -8,7 +8,21 @@ from itertools import pairwise
 import pytest
 
 from analytics.incidents.config import IncidentsConfig
-from tests.incident_world import GROWING, MERGED, OPEN, RESOLVED, T0, Told, alarm, dark, device, devices_of, kinds, over
+from tests.incident_world import (
+    GROWING,
+    MERGED,
+    OPEN,
+    RESOLVED,
+    T0,
+    Told,
+    alarm,
+    cohort,
+    dark,
+    device,
+    devices_of,
+    kinds,
+    over,
+)
 
 MINUTE = 60_000
 
@@ -212,3 +226,42 @@ def test_the_record_of_what_ended_long_ago_is_removed() -> None:
     told.until(T0 + month + 3 * MINUTE)
     assert told.tenant.forgotten() == [name]
     assert told.tenant.forgotten() == []
+
+
+def test_a_cohort_that_has_shifted_is_an_incident_that_names_class_and_metric() -> None:
+    told = Told()
+    told.feed(cohort(T0 + MINUTE), at=T0 + MINUTE)
+    told.until(T0 + MINUTE)
+    (opened,) = told.people_hear()
+    assert (opened.devices, opened.sites, opened.series, opened.root_cause) == (40, 10, 1, "memory")
+    assert opened.summary == (
+        "memory high on hardware rev-b with firmware 2.3.0 as a whole, 40 series at 10 sites: +1 of their own scales"
+    )
+    assert opened.cause_sentence == "hardware rev-b with firmware 2.3.0 as a whole"
+    assert (opened.affected[0].hardware, opened.affected[0].sites, opened.affected[0].devices) == ("rev-b", 10, 40)
+    told.feed(cohort(T0 + 2 * MINUTE, active=False), at=T0 + 2 * MINUTE)
+    told.until(T0 + 3 * MINUTE)
+    assert [event.state for event in told.people_hear()] == [OPEN, RESOLVED]
+    assert len(told.tenant.fleet) == 480
+
+
+def test_devices_of_a_cohort_that_alarm_by_themselves_join_its_incident() -> None:
+    told, ill = Told(), devices_of("2.3.0", "rev-b")
+    told.feed(cohort(T0 + MINUTE), at=T0 + MINUTE)
+    told.until(T0 + MINUTE)
+    told.feed(*(alarm(number, T0 + 2 * MINUTE) for number in ill), alarm(5, T0 + 2 * MINUTE), at=T0 + 2 * MINUTE)
+    told.until(T0 + 4 * MINUTE)
+    large, single = sorted(told.last().values(), key=lambda event: -event.devices)
+    assert (large.devices, large.sites, large.series) == (40, 10, 41)
+    assert large.cause[0].attributes == {"hardware": "rev-b", "firmware": "2.3.0"}
+    assert large.summary.startswith("memory high on 40 devices at 10 sites; firmware 2.3.0 on rev-b")
+    assert single.affected[0].device == "d5"
+
+
+def test_a_cohort_joins_the_incident_that_its_devices_have_begun() -> None:
+    told, ill = Told(), devices_of("2.3.0", "rev-b")
+    told.feed(*(alarm(number, T0 + MINUTE) for number in ill), at=T0 + MINUTE)
+    told.until(T0 + MINUTE)
+    told.feed(cohort(T0 + 2 * MINUTE), cohort(T0 + 2 * MINUTE, firmware="2.2.0"), at=T0 + 2 * MINUTE)
+    told.until(T0 + 4 * MINUTE)
+    assert sorted((event.devices, event.series) for event in told.last().values()) == [(40, 1), (40, 41)]

@@ -45,6 +45,10 @@ async def say(request: ApiRequest) -> Response[Data[FeedbackEvent]]:
     seen = view_of(request).anomalies.get(new.anomaly)
     if seen is None:
         raise unknown("anomaly", new.anomaly)
+    if seen.event.sites:
+        raise ProblemError(
+            409, "no-series", "this is an anomaly of a cohort over sites: it ends by itself, as the new normal"
+        )
     now = context_of(request).clock.now_ms()
     try:
         said = await _writer(request).say(seen, new, request.user.name, now, request.headers.get("traceparent"))

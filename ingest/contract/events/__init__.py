@@ -16,6 +16,7 @@ from ingest.contract.events.alarms import (
     episode_of,
 )
 from ingest.contract.events.audit import GENESIS, AuditEntry, digest_of
+from ingest.contract.events.cohorts import CohortEvent, CohortPart
 from ingest.contract.events.feedback import FeedbackEvent, FeedbackScope
 from ingest.contract.events.fleet import DeviceChange, DeviceEvent, DeviceState, GatewayEvent
 from ingest.contract.events.incidents import (
@@ -76,6 +77,8 @@ __all__ = [
     "Arm",
     "AuditEntry",
     "Budget",
+    "CohortEvent",
+    "CohortPart",
     "ConditionEvent",
     "ConditionStatus",
     "DeviceChange",

@@ -17,7 +17,10 @@ class AnomalyStatus(StrEnum):
 
 
 class AnomalyEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic `fleet.anomalies.v1`, key `{site}/{device}`: what a detector saw in one series at window end `at` (ms)."""
+    """Topic `fleet.anomalies.v1`, key `{site}/{device}`: what a detector saw in one series at window end `at` (ms).
+
+    Or in a cohort over sites: then `site` and `device` are empty, `sites` is not 0, `labels` say which, and the key is made of these.
+    """
 
     tenant: str
     site: str
@@ -44,6 +47,10 @@ class AnomalyEvent(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     episode: str = ""
     """A name for all that is said of one alarm of a series, see `episode_of`."""
+    sites: int = 0
+    """Of a cohort: at so many sites its devices are; 0 of a series."""
+    devices: int = 0
+    """Of a cohort: so many series of the metric."""
 
 
 def episode_of(event: AnomalyEvent) -> str:

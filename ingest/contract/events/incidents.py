@@ -17,6 +17,7 @@ class SignalKind(StrEnum):
 
     ANOMALY = "anomaly"  # a series behaves as it should not, or does so no more
     DEVICE = "device"  # what a device is, and whether it is heard
+    COHORT = "cohort"  # like devices of many sites have shifted together, or are back; `site` and `device` are empty
     DARK = "dark"  # a gateway is not heard, or is heard again; `device` is its name
 
 
@@ -40,6 +41,9 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     firmware: str = ""
     hardware: str = ""
     group: str = ""
+    sites: int = 0
+    devices: int = 0
+    """Of a cohort: at how many sites it is, and of how many series."""
     trace: str = ""
 
 
@@ -94,7 +98,10 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Affected(msgspec.Struct, frozen=True, kw_only=True):
-    """One series of an incident; times in ms, `until` is 0 while it lasts."""
+    """One series of an incident; times in ms, `until` is 0 while it lasts.
+
+    Or a cohort over sites: then `site` and `device` are empty, it is at so many `sites`, and of so many series (`devices`).
+    """
 
     site: str
     device: str
@@ -109,6 +116,8 @@ class Affected(msgspec.Struct, frozen=True, kw_only=True):
     firmware: str = ""
     hardware: str = ""
     group: str = ""
+    sites: int = 0
+    devices: int = 0
 
 
 class IncidentEvent(msgspec.Struct, frozen=True, kw_only=True):
