@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from analytics.alerts.by_tenant import Bounds, ByTenant
 from analytics.alerts.checks import require_positive
 from analytics.alerts.matching import matches, read_matcher
 from ingest.contract.events.maintenance import MOST_WINDOWS, WEEKDAYS, Hours, MaintenanceWindow, Weekday, begins_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ingest.contract.events.maintenance import Opening
 
@@ -64,7 +64,7 @@ class Maintenance:
 
     def __init__(self, configured: Sequence[MaintenanceConfig] = ()) -> None:
         self._configured = {f"{one.tenant}/{one.name} of the configuration": one.window() for one in configured}
-        self.made: dict[str, MaintenanceWindow] = {}
+        self.made: ByTenant[MaintenanceWindow] = ByTenant(Bounds(MOST_WINDOWS, MOST_MADE), lambda window: window.at)
         self.open: frozenset[str] = frozenset()
         self._openings: dict[str, Opening] = {}
         self._by_tenant: dict[str, list[MaintenanceWindow]] = {}
@@ -72,18 +72,14 @@ class Maintenance:
 
     def take(self, window: MaintenanceWindow) -> None:
         """A window was made, changed or ended. Where there are too many, the oldest of the tenant that has most makes room."""
-        name = f"{window.tenant}/{window.id}"
-        self.made[name] = window
-        tenant, number = Counter(one.tenant for one in self.made.values()).most_common(1)[0]
-        if number > MOST_WINDOWS or len(self.made) > MOST_MADE:
-            theirs = (name for name, one in self.made.items() if one.tenant == tenant)
-            del self.made[min(theirs, key=lambda name: self.made[name].at)]
-        self._openings.pop(name, None)
+        self.made.put(window)
+        self._openings.pop(f"{window.tenant}/{window.id}", None)
         self._due = 0
 
-    def restore(self, made: Mapping[str, MaintenanceWindow]) -> None:
+    def restore(self, made: Iterable[MaintenanceWindow]) -> None:
         """Continue with these."""
-        self.made, self._openings, self._due = dict(made), {}, 0
+        self.made.keep(made)
+        self._openings, self._due = {}, 0
 
     def look(self, now: int) -> frozenset[str]:
         """Those that are open at `now` (ms); they are looked at only when one may have opened or closed."""
@@ -98,17 +94,17 @@ class Maintenance:
 
     def _look_at_all(self, now: int) -> None:
         known = self._openings if now >= self._looked else {}
-        windows = self._configured | self.made
+        made = self.made.named()
+        windows = self._configured | made
         fresh = {name for name in windows if name not in known or known[name].end <= now}
         found = {name: windows[name].opening(now) if name in fresh else known[name] for name in windows}
         self._openings = {name: opening for name, opening in found.items() if opening is not None}
-        self.made = {name: window for name, window in self.made.items() if name in self._openings}
-        self._show_open({name for name, opening in self._openings.items() if opening.start <= now})
+        self.made.keep([window for name, window in made.items() if name in self._openings])
+        self._show_open({name: windows[name] for name, opening in self._openings.items() if opening.start <= now})
         times = (one.end if one.start <= now else one.start for one in self._openings.values())
         self._looked, self._due = now, min(times, default=_NEVER)
 
-    def _show_open(self, names: set[str]) -> None:
-        self.open, self._by_tenant = frozenset(names), {}
-        for name, window in (self._configured | self.made).items():
-            if name in names:
-                self._by_tenant.setdefault(window.tenant, []).append(window)
+    def _show_open(self, windows: Mapping[str, MaintenanceWindow]) -> None:
+        self.open, self._by_tenant = frozenset(windows), {}
+        for window in windows.values():
+            self._by_tenant.setdefault(window.tenant, []).append(window)

@@ -102,7 +102,6 @@ class AlertsStage:
             most_bytes=config.alert_bytes,
         )
         self._sites, self._rollouts = Sites(config.site_dark_s), Rollouts()
-        self._forget_ms = config.forget_s * 1000
         self._saved_at, self._unsaved = 0, False
         self._reading = Reading(
             gateways, telemetry, self._book, sites=self._sites, rollouts=self._rollouts, ruled=self._ruled
@@ -119,7 +118,6 @@ class AlertsStage:
         changes += self._take([record for record in records if not is_heartbeat(record)], now)
         changes += self._book.tick(now)
         changes += self._suppress(changes, now)
-        self._suppression.forget(round(now - self._forget_ms))
         self._show()
         changed = self._is_time_to_save(now, taken=bool(records), spoken=bool(changes))
         return StepResult(
@@ -144,7 +142,7 @@ class AlertsStage:
         if record.topic == SILENCES:
             silence = self._reading.read(record, Silence)
             if silence is not None:
-                self._suppression.take(silence)
+                self._suppression.silences.put(silence)
             return []
         if record.topic == MAINTENANCE:
             window = self._reading.read(record, MaintenanceWindow)
@@ -166,9 +164,9 @@ class AlertsStage:
             self._book.ended,
             self._sites.heard,
             self._rollouts.standings,
-            self._suppression.silences,
+            self._suppression.silences.named(),
             self._suppression.dark,
-            self._suppression.maintenance.made,
+            self._suppression.maintenance.made.named(),
         )
         return {"state": msgspec.msgpack.encode(state)}
 
@@ -178,8 +176,9 @@ class AlertsStage:
             return
         state = msgspec.msgpack.decode(parts["state"], type=_State)
         self._book.restore(state.alerts, state.ended)
-        self._suppression.silences, self._suppression.dark = state.silences, state.dark
-        self._suppression.maintenance.restore(state.maintenance)
+        self._suppression.silences.keep(state.silences.values())
+        self._suppression.maintenance.restore(state.maintenance.values())
+        self._suppression.dark = state.dark
         self._sites.heard, self._rollouts.standings = state.heard, state.rollouts
         self._leave_to_the_registry()
 

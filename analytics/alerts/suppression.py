@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from analytics.alerts import rules
+from analytics.alerts.by_tenant import Bounds, ByTenant
 from analytics.alerts.maintenance import Maintenance
 from analytics.alerts.matching import matchable, matches
+from ingest.contract.events.alarms import MOST_SILENCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from analytics.alerts.maintenance import MaintenanceConfig
     from ingest.contract.events import Silence
 
-MOST_SILENCES = 10_000
-"""So many silences are heeded at the most: those that end last."""
+MOST_HEEDED = 20_000
+"""So many silences are heeded at the most, of all tenants together."""
 
 
 class Dark(msgspec.Struct):
@@ -35,16 +37,10 @@ class Suppression:
         self, gateways_at: Mapping[str, int], grace_ms: float, maintenance: Sequence[MaintenanceConfig] = ()
     ) -> None:
         self.maintenance = Maintenance(maintenance)
-        self.silences: dict[str, Silence] = {}
+        self.silences: ByTenant[Silence] = ByTenant(Bounds(MOST_SILENCES, MOST_HEEDED), lambda silence: silence.ends_at)
         self.dark: dict[str, Dark] = {}
         self._gateways_at, self._grace_ms = gateways_at, grace_ms
         self._holding: frozenset[str] = frozenset()
-
-    def take(self, silence: Silence) -> None:
-        """A silence was made, changed or ended."""
-        self.silences[silence.id] = silence
-        if len(self.silences) > MOST_SILENCES:
-            del self.silences[min(self.silences.values(), key=lambda known: known.ends_at).id]
 
     def see_sites(self, alerts: Mapping[str, Alert], now: int) -> None:
         """Which sites are dark now: those of whose gateways none is heard."""
@@ -63,7 +59,9 @@ class Suppression:
     def changed(self, now: int) -> bool:
         """Whether what suppresses is other than when this was asked last."""
         self.dark = {site: dark for site, dark in self.dark.items() if not dark.until or now < dark.until}
-        holding = {silence.id for silence in self.silences.values() if silence.starts_at <= now < silence.ends_at}
+        if any(silence.ends_at <= now for silence in self.silences):
+            self.silences.keep([silence for silence in self.silences if now < silence.ends_at])
+        holding = {f"{silence.tenant}/{silence.id}" for silence in self.silences if silence.starts_at <= now}
         before, self._holding = self._holding, (frozenset(holding) | self.dark.keys() | self.maintenance.look(now))
         return before != self._holding
 
@@ -73,18 +71,14 @@ class Suppression:
         dark = self.dark.get(f"{alert.tenant}/{labels.get('site')}")
         if dark is not None and ("device" in labels or alert.name == rules.INCIDENT):
             return f"parent:{dark.fingerprint}"
-        if not self.silences and not self.maintenance.open:
+        silences = self.silences.of(alert.tenant)
+        if not silences and not self.maintenance.open:
             return ""
         labels = matchable(alert.name, alert.tenant, alert.severity, labels)
         again = self.maintenance.by(alert.tenant, labels)
         if again:
             return f"maintenance:{again}"
-        for silence in self.silences.values():
-            is_its = silence.tenant == alert.tenant and silence.starts_at <= now < silence.ends_at
-            if is_its and matches(silence.matchers, labels):
+        for silence in silences.values():
+            if silence.starts_at <= now < silence.ends_at and matches(silence.matchers, labels):
                 return f"{silence.kind.value}:{silence.id}"
         return ""
-
-    def forget(self, before: int) -> None:
-        """Silences that ended before this time (ms) say nothing any more."""
-        self.silences = {name: silence for name, silence in self.silences.items() if silence.ends_at >= before}

@@ -10,6 +10,7 @@ import msgspec
 from dashboards.api.plan_mistakes import Mistake
 from dashboards.api.problems import ProblemError, unknown
 from ingest.contract.events import Acknowledgement, AlertEvent, Matcher, Silence, SilenceKind
+from ingest.contract.events.alarms import MOST_SILENCES
 from ingest.contract.records import event_record
 from ingest.contract.topics import ACKNOWLEDGEMENTS, SILENCES
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ingest.runtime.telemetry import Telemetry
 
 SOURCE = "tidegate/api"
-MOST_SILENCES = 10_000
-"""So many are kept for a tenant; those that ended first make room."""
 MOST_MATCHERS = 20
 MOST_TEXT = 500
 LONGEST_MS = 366 * 86_400_000

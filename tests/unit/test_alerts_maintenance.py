@@ -142,12 +142,12 @@ def test_windows_are_bounded_and_no_tenant_takes_anothers_room() -> None:
     kept.take(msgspec.structs.replace(one, tenant="small"))
     for n in range(MOST_WINDOWS + 5):
         kept.take(msgspec.structs.replace(one, id=f"n{n}", at=T0 + n))
-    assert next(name for name in kept.made if name.startswith(TENANT)) == f"{TENANT}/n5"
+    assert next(iter(kept.made.of(TENANT))) == "n5"
     assert len(kept.made) == MOST_WINDOWS + 1
-    kept.restore({f"t{n}/w": msgspec.structs.replace(one, tenant=f"t{n % 25}", id=f"w{n}") for n in range(MOST_MADE)})
+    kept.restore(msgspec.structs.replace(one, tenant=f"t{n % 25}", id=f"w{n}") for n in range(MOST_MADE))
     kept.take(msgspec.structs.replace(one, tenant="small"))
     assert len(kept.made) == MOST_MADE
-    assert "small/w1" in kept.made
+    assert "w1" in kept.made.of("small")
 
 
 def test_windows_are_looked_at_again_only_when_one_may_open_or_close(monkeypatch: pytest.MonkeyPatch) -> None:

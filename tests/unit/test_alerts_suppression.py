@@ -10,8 +10,8 @@ import pytest
 from analytics.alerts import rules
 from analytics.alerts.config import FlapConfig, RuleConfig
 from analytics.alerts.matching import matcher_text, matches, read_matcher
-from analytics.alerts.suppression import MOST_SILENCES
 from ingest.contract.events import AlertEvent, AlertState, AnomalyStatus
+from ingest.contract.events.alarms import MOST_SILENCES
 from ingest.contract.topics import ALERT_HISTORY, ALERTS
 from ingest.runtime.gateways import GatewayConfig, Gateways
 from tests.alert_world import (
@@ -79,19 +79,28 @@ def test_a_silence_can_begin_later_end_early_and_is_its_tenants_alone(fleet: Fle
     assert [(c.state, c.reason) for c in watched.feed(ended)] == [(FIRING, "lifted")]
 
 
-def test_silences_last_over_a_restart_and_are_bounded(fleet: Fleet) -> None:
+def test_silences_last_over_a_restart_and_are_forgotten_when_they_are_over(fleet: Fleet) -> None:
     watched = Watched(fleet)
     watched.feed(silence("site=north", starts_at=T0, ends_at=T0 + 60_000))
     watched.restart()
     assert [c.state for c in watched.feed(anomaly("north-01", T0))] == [SUPPRESSED]
-    kept = watched.stage._suppression
-    watched.feed(*(silence("a=b", starts_at=T0, ends_at=T0 + n, name=f"n{n}") for n in range(MOST_SILENCES + 5)))
-    assert len(kept.silences) == MOST_SILENCES
-    assert "s1" in kept.silences
-    watched.wait(0.2)
-    watched.now += 8 * 86_400_000
-    watched.feed()
-    assert not kept.silences
+    assert [c.state for c in watched.wait(60)] == [FIRING]
+    assert not watched.stage._suppression.silences
+
+
+def test_silences_are_bounded_and_no_tenant_takes_anothers_room(fleet: Fleet) -> None:
+    watched = Watched(fleet)
+    watched.feed(silence("site=north", starts_at=T0, ends_at=T0 + 60_000))
+    many = range(MOST_SILENCES + 5)
+    watched.feed(*(silence("a=b", starts_at=T0, ends_at=T0 + 90_000 + n, name=f"n{n}", tenant="many") for n in many))
+    kept = watched.stage._suppression.silences
+    assert len(kept) == MOST_SILENCES + 1
+    assert {f"n{n}" for n in many} - kept.of("many").keys() == {f"n{n}" for n in range(5)}
+    watched.feed(silence("site=*", starts_at=T0, ends_at=T0 + 90_000, name="s1", tenant="many"))  # of the same name
+    assert [c.by for c in watched.feed(anomaly("north-01", T0))] == ["silence:s1"]
+    watched.restart()
+    assert len(watched.stage._suppression.silences) == MOST_SILENCES + 1
+    assert [c.by for c in watched.feed(anomaly("north-02", T0))] == ["silence:s1"]
 
 
 def test_devices_of_a_site_that_is_back_have_time_to_be_heard_before_anybody_is_told(fleet: Fleet) -> None:

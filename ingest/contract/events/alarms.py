@@ -174,6 +174,10 @@ class SilenceKind(StrEnum):
     MAINTENANCE = "maintenance"
 
 
+MOST_SILENCES = 10_000
+"""So many are kept of a tenant; those that end first make room."""
+
+
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
     """Topic `fleet.silences.v1`, key id: alerts that match all of `matchers` tell nobody from `starts_at` to `ends_at` (ms)."""
 
