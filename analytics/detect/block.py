@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analytics.columns import Columns
+    from analytics.detect.rounds import Ordered
 
 MOST_ABSENT = 0.5
 """Of the rows: where more series are missing between them, each row's columns are copied."""
@@ -47,22 +48,23 @@ _KEPT = frozenset({"cohort", "kind", "last_end", "previous", "resolution"})
 
 
 class Neighbours(NamedTuple):
-    """All series from the first to the last of some: `places` of those among them, and the others, which are `absent`."""
+    """All series from the first to the last of some, the row of the batch of each, and which of them, by number, are `absent`."""
 
     series: NDArray[np.int32]
-    places: NDArray[np.int64]
+    rows: NDArray[np.int64]
     absent: NDArray[np.int64]
 
 
-def neighbours(series: NDArray[np.int32]) -> Neighbours:
-    """Of ascending series, shape (rows,); of these alone where too many are missing between them."""
-    rows, span = len(series), int(series[-1]) - int(series[0]) + 1
-    if span == rows or span > rows * (1 + MOST_ABSENT):
-        return Neighbours(series, np.arange(rows), _NONE)
-    places = series.astype(np.int64) - int(series[0])
-    is_absent = np.ones(span, np.bool_)
-    is_absent[places] = False
-    return Neighbours(np.arange(series[0], series[-1] + 1, dtype=np.int32), places, np.flatnonzero(is_absent))
+def neighbours(some: Ordered) -> Neighbours:
+    """Of these, at least one, or these alone where too many are missing between them; the row of who is absent is any."""
+    first, last, count = int(some.series[0]), int(some.series[-1]), len(some.series)
+    if last - first + 1 == count or last - first + 1 > count * (1 + MOST_ABSENT):
+        return Neighbours(some.series, some.rows, _NONE)
+    rows = np.full(last - first + 1, -1, np.int64)
+    rows[some.series - first] = some.rows
+    absent = np.flatnonzero(rows < 0)
+    rows[absent] = some.rows[0]
+    return Neighbours(np.arange(first, last + 1, dtype=np.int32), rows, absent)
 
 
 _NONE = np.empty(0, np.int64)

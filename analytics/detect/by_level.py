@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analytics.columns import State
-    from analytics.detect.pools import Pools
+    from analytics.detect.pools import Members, Pools
 
 POOLED_AGE = UNCLIPPED + 3
 """A series' windows are pooled from the time on when its last three were all judged by a scale."""
@@ -52,14 +52,14 @@ class Seen(NamedTuple):
     idle: NDArray[np.int64]
 
 
-def look(state: State, pools: Pools, seen: Seen, min_windows: int) -> ByLevel:
+def look(state: State, pools: Pools, members: Members, seen: Seen, min_windows: int) -> ByLevel:
     """Judge each row by what its series was."""
     judgement = judge(_levels(state), seen.near, seen.samples, seen.least)
     bins = bins_of(judgement.surprise)
     bins[state["seen"] < UNCLIPPED] = 0
     middle = middle_of_three(bins, state["bin_1"], state["bin_2"])
     cohorts, calms = state["cohort"], np.zeros(len(bins), np.bool_)
-    speaks = (state["seen"] >= min_windows) & pools.speaks_for(Detector.LEVEL, cohorts)
+    speaks = (state["seen"] >= min_windows) & pools.speaks_for(Detector.LEVEL, members)
     # Few rows reach the lowest threshold of any pool: only these are held against their own.
     some, on = np.flatnonzero(middle >= pools.least(Detector.LEVEL)), np.flatnonzero(state["alarm"])
     enter, (hits, hit_two_ago) = pools.level(cohorts[some]).enter, np.zeros((2, len(bins)), np.bool_)
@@ -86,13 +86,13 @@ def stands_alone(state: State, pools: Pools, seen: Seen, found: ByLevel, end: ND
     return hits
 
 
-def take(state: State, pools: Pools, seen: Seen, found: ByLevel) -> None:
+def take(state: State, pools: Pools, members: Members, seen: Seen, found: ByLevel) -> None:
     """Learn and pool the rows that are neither in alarm nor idle, and remember their surprise."""
-    calm = state["alarm"] == 0
-    learned = learn(_levels(state), seen.near, seen.samples, found.judgement)
-    for name, column in learned._asdict().items():
-        np.copyto(state[name], column) if calm.all() else np.copyto(state[name], column, where=calm)
-    _pool(state, pools, found.middle, calm, seen.idle)
+    levels, on = _levels(state), np.flatnonzero(state["alarm"])
+    saved = levels.of(on)
+    learn(levels, seen.near, seen.samples, found.judgement)
+    levels.put_back(on, saved)
+    _pool(state, pools, members, found.middle, seen.idle)
     state["bin_2"][:] = state["bin_1"]
     state["bin_1"][:] = found.bins
 
@@ -101,20 +101,19 @@ def _levels(state: State) -> Levels:
     return Levels(*(state[name] for name in Levels._fields))
 
 
-def _pool(
-    state: State, pools: Pools, middle: NDArray[np.uint8], calm: NDArray[np.bool_], idle: NDArray[np.int64]
-) -> None:
+def _pool(state: State, pools: Pools, members: Members, middle: NDArray[np.uint8], idle: NDArray[np.int64]) -> None:
     # Ordinary windows are pooled as they come. A run of remarkable ones depends on itself and counts once, by its peak,
     # when it has calmed down; a run that became an alarm is no part of the normal.
+    calm = state["alarm"] == 0
     remarkable = calm & (middle >= REMARKABLE)
     quiet = np.minimum(state["quiet"], CALM) + np.uint8(1)
     np.copyto(state["quiet"], quiet * ~remarkable, where=calm)
     over = np.flatnonzero(calm & (state["peak"] > 0) & (state["quiet"] >= CALM))
     ordinary = calm & ~remarkable & (state["seen"] > POOLED_AGE)
     ordinary[idle] = False
-    pools.add_those(Detector.LEVEL, state["cohort"], middle, ordinary)
+    pools.add_those(Detector.LEVEL, members, middle, ordinary)
     if over.size:
-        pools.add(Detector.LEVEL, state["cohort"][over], state["peak"][over])
+        pools.add(Detector.LEVEL, pools.members(state["cohort"][over]), state["peak"][over])
     rises = np.flatnonzero(remarkable)
     state["peak"][rises] = np.maximum(state["peak"][rises], middle[rises])
     state["peak"][over] = 0

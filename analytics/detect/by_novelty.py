@@ -9,11 +9,11 @@ import numpy as np
 from analytics.calibrate import bins_of
 from analytics.detect.merge import TERMS, Detector
 from analytics.detect.pools import SILENT
-from analytics.detectors.novelty import WARM_UP, Ranges, beyond, newest, outside, total, widen
+from analytics.detectors.novelty import WARM_UP, Ranges, beyond, gathered, newest, scores, total, widen
 from analytics.detectors.onset import fade
 from analytics.detectors.own_past import MOST, rarity
 from analytics.detectors.profile import HOUR_MS, Coded, add_hour, expect
-from analytics.detectors.signals import Moving, Window, advance, of
+from analytics.detectors.signals import Moving, Signals, Window, advance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from analytics.columns import State
     from analytics.detect.alarms import Alarms
     from analytics.detect.block import Block
-    from analytics.detect.pools import Pools
+    from analytics.detect.pools import Members, Pools
 
 WINDOWS_MOST = 65_000
 _FROM = TERMS[Detector.NOVELTY].windows
@@ -30,17 +30,19 @@ _FROM = TERMS[Detector.NOVELTY].windows
 class ByNovelty(NamedTuple):
     """Of the `rows` that are new in something or in alarm, by number, ascending: the others are as they were.
 
-    `wider`: their ranges with this window in them; `score`, the summed novelty, its `rarity` by the series' own past, whether
-    it has `begun` just now, the signal (`part`) that is the newest. `speaks`: there is a threshold; `hits`: it is reached by
-    something that has begun; `calms`: well below.
+    `signals`: of all rows, in the order of `signals.NAMES`, and the `least` range; `on`: the rows in alarm, and of these the
+    signal (`part`) that is the newest. `score`, the summed novelty, its `rarity` by the series' own past, whether it has `begun`
+    just now. `speaks`: there is a threshold; `hits`: it is reached by something that has begun; `calms`: well below.
     """
 
     rows: NDArray[np.int64]
-    wider: Ranges
+    signals: Signals
+    least: NDArray[np.float32]
+    on: NDArray[np.int64]
+    part: NDArray[np.uint8]
     score: NDArray[np.float32]
     rarity: NDArray[np.float32]
     begun: NDArray[np.bool_]
-    part: NDArray[np.uint8]
     speaks: NDArray[np.bool_]
     hits: NDArray[np.bool_]
     calms: NDArray[np.bool_]
@@ -67,42 +69,55 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
     state["hour_sum"] += now.values
     state["hour_windows"] += np.uint16(1)
     signals = advance(Moving(*(state[name] for name in Moving._fields)), state["windows"], now)
-    ranges = Ranges(state["low"], state["high"])
+    summed = scores(Ranges(state["low"], state["high"]), signals, least)
+    summed[state["windows"] < WARM_UP] = 0.0
     on = np.flatnonzero(state["alarm"])
-    rows = np.union1d(outside(ranges, signals), on) if on.size else outside(ranges, signals)
-    known, seen = ranges.of(rows), of(signals, rows)
-    parts = beyond(known, seen, least[rows])
-    parts[:, state["windows"][rows] < WARM_UP] = 0.0
-    score = total(parts)
-    begun = score > state["newest"][rows]
+    is_new = summed > 0
+    is_new[on] = True
+    rows = np.flatnonzero(is_new)
+    score = summed.take(rows)
+    since, part = score, np.zeros(0, np.uint8)
     if on.size:
         # An alarm lasts as long as the series is not back to what it was when the alarm began.
-        again = np.searchsorted(rows, on)
-        held = alarms.of(block.series[on].astype(np.int64)).ranges()
-        parts[:, again] = beyond(held, of(signals, on), least[on])
-    since = total(parts)
-    rare = rarity(since, *(state[name][rows] for name in ("windows", "records", "excess")))
+        held = beyond(alarms.of(block.series[on].astype(np.int64)).ranges(), gathered(signals, on), least[on])
+        since, part = score.copy(), newest(held)
+        since[np.searchsorted(rows, on)] = total(held)
+    rare = rarity(since, *(state[name].take(rows) for name in ("windows", "records", "excess")))
     bins = bins_of(rare)
-    enter, calm, _ = pools.novelty(*(state[name][rows] for name in ("cohort", "windows")))
-    speaks = enter != SILENT
+    enter, calm, _ = pools.novelty(*(state[name].take(rows) for name in ("cohort", "windows")))
+    speaks, begun = enter != SILENT, score > state["newest"].take(rows)
     return ByNovelty(
         rows=rows,
-        wider=widen(known, seen),
+        signals=signals,
+        least=least,
+        on=on,
+        part=part,
         score=score,
         rarity=rare,
         begun=begun,
-        part=newest(parts),
         speaks=speaks,
         hits=speaks & begun & (bins >= enter),
         calms=bins < calm,
     )
 
 
-def take(state: State, pools: Pools, found: ByNovelty, idle: NDArray[np.int64]) -> None:
+def name(state: State, found: ByNovelty, change: NDArray[np.uint8], part: NDArray[np.uint8]) -> None:
+    """Write into `part`, shape (rows,), the signal that is the newest, of the rows in alarm and of those with a change."""
+    part[found.on] = found.part
+    told = np.flatnonzero(change)
+    told = told[~np.isin(told, found.on)]
+    if told.size:
+        known = Ranges(state["low"], state["high"]).of(told)
+        parts = beyond(known, gathered(found.signals, told), found.least[told])
+        parts[:, state["windows"][told] < WARM_UP] = 0.0
+        part[told] = newest(parts)
+
+
+def take(state: State, pools: Pools, members: Members, found: ByNovelty, idle: NDArray[np.int64]) -> None:
     """Learn what was new, pool how rare that was, and remember. What is new in an alarm is seen, but not learned from."""
     rows = found.rows
-    state["low"][:, rows], state["high"][:, rows] = found.wider
-    _pool(state, pools, found, idle)
+    widen(Ranges(state["low"], state["high"]), found.signals)
+    _pool(state, pools, members, found, idle)
     learned = rows[found.begun & (state["alarm"][rows] == 0)]
     fade(state["newest"])
     state["newest"][rows] = np.maximum(state["newest"][rows], found.score)
@@ -112,13 +127,13 @@ def take(state: State, pools: Pools, found: ByNovelty, idle: NDArray[np.int64]) 
     state["windows"] += np.uint16(1)
 
 
-def _pool(state: State, pools: Pools, found: ByNovelty, idle: NDArray[np.int64]) -> None:
-    bins = np.zeros(len(state["windows"]), np.uint8)
-    begun = found.rows[found.begun]
-    bins[begun] = bins_of(found.rarity[found.begun])
+def _pool(state: State, pools: Pools, members: Members, found: ByNovelty, idle: NDArray[np.int64]) -> None:
     counts = (state["windows"] >= _FROM) & (state["alarm"] == 0)
     counts[idle] = False
-    pools.add_those(Detector.NOVELTY, state["cohort"], bins, counts)
+    if counts.any():
+        bins, begun = np.zeros(len(counts), np.uint8), found.rows[found.begun]
+        bins[begun] = bins_of(found.rarity[found.begun])
+        pools.add_those(Detector.NOVELTY, members, bins, counts)
 
 
 def _learn_hours(block: Block, rows: NDArray[np.int64], hours: NDArray[np.int64]) -> None:

@@ -52,6 +52,15 @@ class Silent(NamedTuple):
     bin: int
 
 
+class Seen(NamedTuple):
+    """A batch's rows: their `series`, `end` in ms, and that of the window before, `last_end`; the numbers of its `devices`."""
+
+    series: NDArray[np.int32]
+    devices: Ints
+    end: Ints
+    last_end: Ints
+
+
 class Silences:
     """When each device was heard of last, and the series that are behind their device."""
 
@@ -61,28 +70,28 @@ class Silences:
         self._next = 0
         self._suspects = np.zeros(0, np.int64)
 
-    def returned(self, memory: Memory, batch: RollupBatch, series: NDArray[np.int32], devices: Ints) -> list[Silent]:
-        """Before the batch is looked at: which of the `series` of its rows were missed, and are back?"""
-        self._make_room(devices)
+    def returned(self, memory: Memory, batch: RollupBatch, seen: Seen) -> list[Silent]:
+        """Before the batch is looked at: which series of its rows were missed, and are back?"""
+        self._make_room(seen.devices)
         if not len(batch):
             return []
         table, start = memory.table, batch.column("start")
-        last_end, absent = (table[name].take(series, mode="clip") for name in ("last_end", "absent"))
-        some = np.flatnonzero((start > last_end) | (absent != Absent.NO))
+        some = np.flatnonzero((start > seen.last_end) | (table["absent"].take(seen.series, mode="clip") != Absent.NO))
         if not some.size:
             return []
-        until = np.minimum(self._heard.take(devices[batch.column("device")[some]], mode="clip"), start[some])
-        width, revision, last_end = batch.column("width")[some], batch.column("revision")[some], last_end[some]
-        behind = ((until > last_end) | (absent[some] != Absent.NO)) & (series[some] != MISSING) & (revision == 0)
-        behind &= (last_end > 0) & (start[some] + width > last_end)
-        some, until = some[behind], until[behind]
-        order = np.argsort(start[some], kind="stable")
-        back, first = np.unique(series[some[order]], return_index=True)
+        until = np.minimum(self._heard.take(seen.devices[batch.column("device")[some]], mode="clip"), start[some])
+        series, last_end, revision = seen.series[some], seen.last_end[some], batch.column("revision")[some]
+        absent = table["absent"].take(series, mode="clip")
+        behind = ((until > last_end) | (absent != Absent.NO)) & (series != MISSING) & (revision == 0)
+        behind &= (last_end > 0) & (seen.end[some] > last_end)
+        series, until, start = series[behind], until[behind], start[some][behind]
+        order = np.argsort(start, kind="stable")
+        back, first = np.unique(series[order], return_index=True)
         return _back(memory, back.astype(np.int64), until[order[first]]) if back.size else []
 
-    def step(self, memory: Memory, batch: RollupBatch, devices: Ints, high: int) -> list[Silent]:
-        """After the batch was looked at: who is missed of its `devices`? The table's series are numbered below `high`."""
-        talking = self._hear(batch, devices, memory.rules.relearn_after_ms)
+    def step(self, memory: Memory, batch: RollupBatch, seen: Seen, high: int) -> list[Silent]:
+        """After the batch was looked at: who is missed of its devices? The table's series are numbered below `high`."""
+        talking = self._hear(batch, seen, memory.rules.relearn_after_ms)
         self._sweep(memory.table, len(batch), high)
         if not self._suspects.size:
             return []
@@ -110,17 +119,16 @@ class Silences:
         if more > 0:
             self._heard = np.append(self._heard, np.zeros(max(more, len(self._heard) // 8), np.int64))
 
-    def _hear(self, batch: RollupBatch, devices: Ints, relearn_after_ms: int) -> Ints:
+    def _hear(self, batch: RollupBatch, seen: Seen, relearn_after_ms: int) -> Ints:
         # The numbers of the devices that have rows. A clock that was ahead for long and went back is believed.
-        rows, end = batch.column("device"), batch.column("start") + batch.column("width")
-        latest = np.zeros(len(devices), np.int64)
+        rows, end = batch.column("device"), seen.end
         if len(end) and end.min() == end.max():
-            latest[rows] = end[0]
+            latest = np.where(np.bincount(rows, minlength=len(seen.devices)) > 0, end[0], 0)
         else:
-            order = np.argsort(end, kind="stable")
+            latest, order = np.zeros(len(seen.devices), np.int64), np.argsort(end, kind="stable")
             latest[rows[order]] = end[order]
         talking = np.flatnonzero(latest)
-        numbers, latest = devices[talking], latest[talking]
+        numbers, latest = seen.devices[talking], latest[talking]
         heard = self._heard[numbers]
         newer = (latest > heard) | (latest < heard - relearn_after_ms)
         self._heard[numbers] = np.where(newer, latest, heard)

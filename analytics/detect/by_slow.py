@@ -51,7 +51,7 @@ def look(state: State, pools: Pools, rows: Rows, seen: Seen, level: ByLevel) -> 
     weight = drift.slow_weight(known)
     weight[on] = 0.0
     slow = drift.Slow(state["slow_level"], state["slow_scale"], state["lean"])
-    away = drift.advance(slow, drift.Window(seen.near, seen.least, level.judgement.fewer), known, weight)
+    away = drift.advance(slow, drift.Window(seen.near, seen.least, level.judgement.wider), known, weight)
     drifts = drift.surprise(slow.lean)
     unrests = unrest.advance(
         unrest.Unrest(state["unrest"], state["usual_unrest"], state["unrest_spread"]), level.bins, weight
@@ -84,13 +84,11 @@ def forget(state: State, rows: NDArray[Any]) -> None:
 
 
 def _judge(state: State, pools: Pools, detector: Detector, surprises: NDArray[np.float32]) -> BySlow:
-    above = pools.high(detector, state["cohort"], surprises)
-    rows = np.union1d(above, np.flatnonzero(state[_PEAK[detector]]))
-    found, bins, high = (
-        pools.thresholds(detector, state["cohort"][rows]),
-        bins_of(surprises[rows]),
-        np.isin(rows, above),
-    )
+    is_high = np.zeros(len(surprises), np.bool_)
+    is_high[pools.high(detector, state["cohort"], surprises)] = True
+    rows = np.flatnonzero(is_high | (state[_PEAK[detector]] > 0))
+    found, bins = pools.thresholds(detector, state["cohort"][rows]), bins_of(surprises[rows])
+    high = is_high[rows]
     holds = high & (state["alarm"][rows] == alarm_of(detector))
     return BySlow(detector, rows, bins, high, found.pooled & (bins >= found.enter), holds)
 
@@ -109,4 +107,4 @@ def _pool(state: State, pools: Pools, found: BySlow, some: NDArray[np.int64], su
     peak[found.rows] = np.where(calm & found.high, np.maximum(peak[found.rows], found.bins), np.uint8(0))
     ordinary = some[peak[some] == 0]
     if ordinary.size:
-        pools.add(found.detector, state["cohort"][ordinary], bins_of(surprises[ordinary]))
+        pools.add(found.detector, pools.members(state["cohort"][ordinary]), bins_of(surprises[ordinary]))

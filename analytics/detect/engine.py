@@ -14,7 +14,7 @@ from analytics.detect import rarities
 from analytics.detect.alarms import Alarms
 from analytics.detect.block import neighbours
 from analytics.detect.by_cohort import summaries
-from analytics.detect.by_silence import Silences
+from analytics.detect.by_silence import Seen, Silences
 from analytics.detect.merge import Detector
 from analytics.detect.pools import CohortKey, Pools
 from analytics.detect.round import LARGEST, Change, Memory, Outcome, Rows, Rules, step
@@ -25,12 +25,11 @@ from analytics.series import SeriesTable
 from ingest.contract.events import CohortEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from analytics.detect.by_silence import Silent
     from analytics.detect.config import DetectConfig
+    from analytics.detect.rounds import Ordered
     from analytics.series import DeviceKey, MetricKey
     from ingest.contract.batch import DeviceRow, RollupBatch
 
@@ -88,19 +87,25 @@ class Engine:
         series, devices, fresh = self.table.resolve(batch)
         self._settle(batch, series, self._moved(batch, devices, fresh) if fresh.size else None)
         memory = Memory(self.table.columns, self.alarms, self.pools, self._rules)
-        silences = self._silences.returned(memory, batch, series, devices)
+        end = batch.column("start") + batch.column("width")
+        last_end = memory.table["last_end"].take(series, mode="clip")
+        silences = self._silences.returned(memory, batch, Seen(series, devices, end, last_end))
         decisions = [self._silence(batch, devices, silent) for silent in silences]
-        for index in self._rounds(batch, series):
-            rows, of_row = _rows(batch, series, index)
-            outcome = step(memory, rows)
-            judged = int((outcome.by_level | outcome.by_novelty).sum())
-            self.counts["judged"] += judged
-            self.counts["silent"] += len(index) - judged
-            decisions += [self._decision(batch, of_row[row], rows, outcome, row) for row in _changed(outcome)]
+        for part in one_each(self._usable(batch, series, end > last_end), series, end):
+            for block in blocks(part):
+                decisions += self._step(memory, batch, end, block)
         if self._says_cohorts:
             self.cohorts += summaries(self.table.columns, batch, series)
-        silences = self._silences.step(memory, batch, devices, self.table.high)
+        silences = self._silences.step(memory, batch, Seen(series, devices, end, last_end), self.table.high)
         return decisions + [self._silence(batch, devices, silent) for silent in silences]
+
+    def _step(self, memory: Memory, batch: RollupBatch, end: NDArray[np.int64], block: Ordered) -> list[Decision]:
+        rows, of_row = _rows(batch, end, block)
+        outcome = step(memory, rows)
+        judged = int(np.count_nonzero(outcome.by_level | outcome.by_novelty))
+        self.counts["judged"] += judged
+        self.counts["silent"] += len(block.rows) - judged
+        return [self._decision(batch, of_row[row], rows, outcome, row) for row in _changed(outcome)]
 
     def dump(self) -> bytes:
         """Everything, as MessagePack."""
@@ -141,18 +146,20 @@ class Engine:
             self._hardware[device] = hardware
         return moved
 
-    def _rounds(self, batch: RollupBatch, series: NDArray[np.int32]) -> Iterator[NDArray[np.int64]]:
-        # Each round holds one window of each series, older ones first; most batches are one round.
-        revised = batch.column("revision") > 0
-        self.counts["revised"] += int(np.count_nonzero(revised))
-        self.counts["too_many_series"] += int(np.count_nonzero(series == MISSING))
+    def _usable(self, batch: RollupBatch, series: NDArray[np.int32], is_later: NDArray[np.bool_]) -> NDArray[np.int64]:
+        # What of a series is not later than the window before was looked at already, or is of the past.
+        revised, known = batch.column("revision") > 0, series != MISSING
         finite = np.isfinite(batch.column("sum")) & np.isfinite(batch.column("last"))
-        self.counts["not_finite"] += len(batch) - int(np.count_nonzero(finite))
-        end = batch.column("start") + batch.column("width")
-        for index in one_each(np.flatnonzero(~revised & finite & (series != MISSING)), series, end):
-            fresh = end.take(index) > self.table.columns["last_end"].take(series.take(index))
-            self.counts["late"] += len(fresh) - int(np.count_nonzero(fresh))
-            yield from blocks(index if fresh.all() else index[fresh], series)
+        usable = ~revised & finite & known
+        found = np.flatnonzero(usable & is_later)
+        for reason, count in (
+            ("revised", np.count_nonzero(revised)),
+            ("too_many_series", len(batch) - np.count_nonzero(known)),
+            ("not_finite", len(batch) - np.count_nonzero(finite)),
+            ("late", np.count_nonzero(usable) - len(found)),
+        ):
+            self.counts[reason] += int(count)
+        return found
 
     def _decision(self, batch: RollupBatch, row: int, rows: Rows, outcome: Outcome, at: int) -> Decision:
         columns, series = self.table.columns, int(rows.series[at])
@@ -206,26 +213,23 @@ class Engine:
 _Dump = tuple[bytes, bytes, bytes, bytes, dict[int, str], list[CohortEvent]]
 
 
-def _rows(batch: RollupBatch, series: NDArray[np.int32], index: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
-    """The windows of `index`, of ascending series, and the row of the batch that each is; any where a series is absent."""
-    found = neighbours(series[index])
-    of_row = np.full(len(found.series), index[0])
-    of_row[found.places] = index
-    start, width, count, total, last = (
-        batch.column(name).take(of_row) for name in ("start", "width", "count", "sum", "last")
-    )
+def _rows(batch: RollupBatch, end: NDArray[np.int64], block: Ordered) -> tuple[Rows, NDArray[np.int64]]:
+    """The windows of a block, and the row of the batch that each is; any where a series is absent."""
+    found = neighbours(block)
+    width, count, total, last = (batch.column(name).take(found.rows) for name in ("width", "count", "sum", "last"))
     total[found.absent], last[found.absent] = 0.0, 0.0
     samples = count.astype(np.float32)
+    total /= samples
     rows = Rows(
         series=found.series,
-        end=start + width,
-        width=width.astype(np.int64),
+        end=end.take(found.rows),
+        width=width,
         samples=samples,
-        mean=_within(total / samples),
+        mean=_within(total),
         last=_within(last),
         absent=found.absent,
     )
-    return rows, of_row
+    return rows, found.rows
 
 
 def _within(numbers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -62,7 +62,6 @@ class Looks(NamedTuple):
         """Write what each detector found."""
         novel, stuck = self.novel, self.stuck
         outcome.rarity[novel.rows], outcome.begun[novel.rows] = novel.rarity, novel.begun
-        outcome.part[novel.rows] = novel.part
         outcome.by_novelty[novel.rows] = novel.speaks
         outcome.stuck[stuck.rows] = np.where(stuck.speaks, stuck.bins, np.uint8(0))
         outcome.drift[self.drift.rows], outcome.unrest[self.unrest.rows] = self.drift.bins, self.unrest.bins

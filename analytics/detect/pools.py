@@ -65,6 +65,22 @@ class Thresholds(NamedTuple):
     pooled: NDArray[np.bool_]
 
 
+class Members(NamedTuple):
+    """Of each row, shape (rows,): the pool that speaks for it, all between `first` and `last`, and the place of its first count."""
+
+    pools: NDArray[np.int64]
+    first: int
+    last: int
+    places: NDArray[np.int64]
+
+    def of(self, rows: NDArray[np.int64]) -> Members:
+        """Some rows."""
+        return self._replace(pools=self.pools[rows], places=self.places[rows])
+
+
+NO_ROWS: NDArray[np.int64] = np.empty(0, np.int64)
+
+
 class Pools:
     """Tails by cohort and detector. `asked`: of each cohort, the probability that the user's one number allows a window.
 
@@ -125,42 +141,45 @@ class Pools:
         found.enter[found.pooled & (windows < TERMS[Detector.NOVELTY].windows)] = SILENT
         return found
 
+    def members(self, cohorts: NDArray[np.int16], idle: NDArray[np.int64] = NO_ROWS) -> Members:
+        """Which pools speak for rows of these cohorts, shape (rows,); where they are `idle`, by number, any of the others'."""
+        pools = self._pool.take(cohorts)
+        if idle.size:
+            apart = np.flatnonzero(idle != np.arange(len(idle)))
+            pools[idle] = pools[apart[0] if apart.size else len(idle) % len(pools)]
+        first = int(pools.min())
+        return Members(pools, first, int(pools.max()), (pools - first) * BINS)
+
     def add_those(
-        self, detector: Detector, cohorts: NDArray[np.int16], bins: NDArray[np.uint8], counts: NDArray[np.bool_]
+        self, detector: Detector, members: Members, bins: NDArray[np.uint8], counts: NDArray[np.bool_]
     ) -> None:
         """Pool one window of each row that `counts`, shape (rows,)."""
         others = np.flatnonzero(~counts)
         if len(others) <= len(counts) // 4:
-            self.add(detector, cohorts, bins, others)
+            self.add(detector, members, bins, others)
         elif len(others) < len(counts):
-            self.add(detector, cohorts[counts], bins[counts])
+            self.add(detector, members.of(np.flatnonzero(counts)), bins[counts])
 
     def add(
-        self,
-        detector: Detector,
-        cohorts: NDArray[np.int16],
-        bins: NDArray[np.uint8],
-        others: NDArray[np.int64] | None = None,
+        self, detector: Detector, members: Members, bins: NDArray[np.uint8], others: NDArray[np.int64] = NO_ROWS
     ) -> None:
         """Pool one window of each row but for the few `others`, by number; then refit the tails that have grown enough."""
-        pools = self._pool.take(cohorts)
-        if others is not None:
-            pools[others] = pools[0]
-        first, last = int(pools.min()), int(pools.max())
-        counted = np.bincount((pools - first) * BINS + bins, minlength=(last - first + 1) * BINS)
+        first, last = members.first, members.last
+        size = (last - first + 1) * BINS
+        counted = np.bincount(members.places + bins, minlength=size)
+        if others.size:
+            counted -= np.bincount(members.places[others] + bins[others], minlength=size)
         counted = counted.reshape(-1, BINS)
-        if others is not None:
-            counted[int(pools[0]) - first] -= np.bincount(bins[others], minlength=BINS)
         self._counts[first : last + 1, detector] += counted
         self._points[first : last + 1, detector] += counted.sum(axis=1)
         if detector is Detector.LEVEL:
             self._counts[first : last + 1, RARE, 0] += counted.sum(axis=1)[:, None]
             self._points[first : last + 1, RARE] += counted.sum(axis=1)[:, None]
         points, fitted = self._points[first : last + 1, detector], self._fitted_at[first : last + 1, detector]
-        members = self._members[first : last + 1]
+        sizes = self._members[first : last + 1]
         due = points >= np.maximum(self._least[detector], fitted * (1 + REFIT_GROWTH))
-        waited = points * TERMS[detector].stride >= members * waits(members, detector)
-        due &= (members >= self._wanted[first : last + 1]) & waited
+        waited = points * TERMS[detector].stride >= sizes * waits(sizes, detector)
+        due &= (sizes >= self._wanted[first : last + 1]) & waited
         for pool in np.flatnonzero(due) + first:
             if pool != ALONE:
                 self._fit(int(pool), detector)
@@ -206,9 +225,9 @@ class Pools:
         found: NDArray[np.bool_] = self._enter[detectors, self._pool[cohorts]] != SILENT
         return found
 
-    def speaks_for(self, detector: Detector, cohorts: NDArray[np.int16]) -> NDArray[np.bool_]:
+    def speaks_for(self, detector: Detector, members: Members) -> NDArray[np.bool_]:
         """Whether a pool speaks for one detector in each row, shape (rows,)."""
-        found: NDArray[np.bool_] = (self._enter[detector] != SILENT)[self._pool].take(cohorts)
+        found: NDArray[np.bool_] = (self._enter[detector] != SILENT).take(members.pools)
         return found
 
     def tail(self, cohort: int, detector: Detector) -> Tail | None:

@@ -6,7 +6,7 @@ This is the one engine: the live service, `tidegate detect` and the benches all 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from analytics.detect import by_level, by_novelty, by_slow, by_stuck
 from analytics.detect.alarms import Alarm
 from analytics.detect.block import Block
 from analytics.detect.looks import Looks
+from analytics.detect.pools import NO_ROWS
 from analytics.detectors.hysteresis import advance
 from analytics.detectors.kinds import GAUGE, GROWING, is_growing, observe
 from analytics.detectors.resolution import finer, least_rate_scale, least_scale
@@ -35,9 +36,6 @@ FARTHEST = 1e15
 """Nor distances from a series' first value: their squares must fit a float32."""
 
 
-NO_ROWS: NDArray[np.int64] = np.empty(0, np.int64)
-
-
 class Rows(NamedTuple):
     """One window of each of distinct series, columns of shape (rows,); times in ms.
 
@@ -46,7 +44,7 @@ class Rows(NamedTuple):
 
     series: NDArray[np.int32]
     end: NDArray[np.int64]
-    width: NDArray[np.int64]
+    width: NDArray[np.integer[Any]]
     samples: NDArray[np.float32]
     mean: NDArray[np.float64]
     last: NDArray[np.float64]
@@ -96,7 +94,7 @@ class Outcome(NamedTuple):
     """Of each row, shape (rows,): the change u1 and the numbers it rests on.
 
     `surprise`: the bin of two of three windows; `rarity`: of what is new, by the series' own past, 0 where nothing is;
-    `begun`: that is new since just now; `part`: the signal that is the newest. `since` (ms) where an alarm began, else 0.
+    `begun`: that is new since just now; `part`: the signal that is the newest, of rows in alarm or with a change. `since` (ms) where an alarm began, else 0.
     `by_level`, `by_novelty`: whether this detector has a threshold for the row; `stuck`: the bin of the run of equal values
     where it is longer than any was, 0 elsewhere; `drift`, `unrest`: those of means of many windows where they are high.
     """
@@ -153,7 +151,7 @@ def step(memory: Memory, rows: Rows) -> Outcome:
     elapsed = np.maximum(rows.end - state["last_end"], 1)
     seen = observe(state["kind"], rows.mean, rows.last, state["previous"], elapsed)
     state["last_end"][:] = rows.end
-    idle = np.union1d(rows.absent, seen.idle) if seen.idle.size else rows.absent
+    idle = np.sort(np.concatenate([rows.absent, seen.idle]))  # who is absent is at rest, and so no idle one
     if len(idle) < len(rows.series):
         outcome = _look_beside(block, memory, _Window(rows, seen.values, seen.rated, elapsed, idle), outcome)
     _remember(block, rows, memory.rules)
@@ -185,7 +183,7 @@ def _begin_anew(block: Block, memory: Memory, rows: Rows, outcome: Outcome) -> N
     on = np.flatnonzero(state["alarm"])
     if on.size:
         # The alarm has lasted so long that this is how it is now.
-        patience = np.maximum(rules.rebaseline_ms, REBASELINE_WINDOWS * rows.width[on])
+        patience = np.maximum(rules.rebaseline_ms, REBASELINE_WINDOWS * rows.width[on].astype(np.int64))
         since = alarms.of(block.series[on].astype(np.int64)).since
         lasting = on[rows.end[on] - since >= patience]
         outcome.change[lasting], outcome.since[on] = Change.NEW_NORMAL, since
@@ -212,7 +210,8 @@ def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Ou
     state, pools = block.state, memory.pools
     near = _near(state, window.values)
     seen = by_level.Seen(near, window.rows.samples, _least(state, window), window.idle)
-    level = by_level.look(state, pools, seen, memory.rules.min_windows)
+    members = pools.members(state["cohort"], window.idle)
+    level = by_level.look(state, pools, members, seen, memory.rules.min_windows)
     now = Window(near, state["expected"], level.judgement.surprise)
     novel = by_novelty.look(block, memory.alarms, pools, now, seen.least)
     outcome = outcome._replace(
@@ -227,8 +226,9 @@ def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Ou
     looks = Looks(level, novel, stuck, *by_slow.look(state, pools, window.rows, seen, level))
     looks.tell(outcome)
     _decide(block, memory, window.rows, outcome, looks)
-    by_level.take(state, pools, seen, level)
-    by_novelty.take(state, pools, novel, window.idle)
+    by_novelty.name(state, novel, outcome.change, outcome.part)
+    by_level.take(state, pools, members, seen, level)
+    by_novelty.take(state, pools, members, novel, window.idle)
     return outcome
 
 

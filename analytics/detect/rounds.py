@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,30 +24,47 @@ FEW = 1024
 """and less than so many neighbours are no block of their own: all such are one."""
 
 
-def one_each(index: Ints, series: NDArray[np.int32], end: Ints) -> Iterator[Ints]:
+class Ordered(NamedTuple):
+    """Rows of a batch by number, shape (rows,), and their series, ascending."""
+
+    rows: Ints
+    series: NDArray[np.int32]
+
+
+def one_each(index: Ints, series: NDArray[np.int32], end: Ints) -> Iterator[Ordered]:
     """Rows of ascending series so that no part holds one twice, earlier windows first: at most `MOST_ROUNDS`, the newest."""
-    ascending = _ascending(index, series)
-    if (np.diff(series.take(ascending)) > 0).all():
-        yield ascending
+    ordered = _ascending(index, series)
+    if (ordered.series[1:] > ordered.series[:-1]).all():
+        yield ordered
         return
-    ordered = index[np.argsort(end[index], kind="stable")]
-    ends_of_parts = np.flatnonzero(np.diff(end[ordered])) + 1
-    for part in np.split(ordered, ends_of_parts)[-MOST_ROUNDS:]:
+    by_end = index[np.argsort(end[index], kind="stable")]
+    ends_of_parts = np.flatnonzero(np.diff(end[by_end])) + 1
+    for part in np.split(by_end, ends_of_parts)[-MOST_ROUNDS:]:
         yield _ascending(part[_last_of_series(part, series)], series)
 
 
-def blocks(index: Ints, series: NDArray[np.int32]) -> Iterator[Ints]:
-    """Rows of ascending series in parts of at most `ROWS_AT_ONCE`, so that few that lie apart do not part the many others."""
-    gaps = np.flatnonzero(np.diff(series.take(index)) > FAR) + 1
-    parts = np.split(index, gaps) if gaps.size * FEW < len(index) else [index]
-    large, few = [part for part in parts if len(part) >= FEW], [part for part in parts if len(part) < FEW]
-    for part in [*large, np.concatenate([index[:0], *few])]:
-        yield from (part[at : at + ROWS_AT_ONCE] for at in range(0, len(part), ROWS_AT_ONCE))
+def blocks(ordered: Ordered) -> Iterator[Ordered]:
+    """These in parts of at most `ROWS_AT_ONCE`, so that few series that lie apart do not part the many others."""
+    gaps = np.flatnonzero(np.diff(ordered.series) > FAR) + 1
+    ends = [0, *gaps.tolist(), len(ordered.rows)] if gaps.size * FEW < len(ordered.rows) else [0, len(ordered.rows)]
+    parts = [Ordered(ordered.rows[a:b], ordered.series[a:b]) for a, b in itertools.pairwise(ends)]
+    few = [part for part in parts if len(part.rows) < FEW]
+    for part in [*(part for part in parts if len(part.rows) >= FEW), *([_together(few)] if few else [])]:
+        for at in range(0, len(part.rows), ROWS_AT_ONCE):
+            yield Ordered(part.rows[at : at + ROWS_AT_ONCE], part.series[at : at + ROWS_AT_ONCE])
 
 
-def _ascending(index: Ints, series: NDArray[np.int32]) -> Ints:
+def _together(parts: list[Ordered]) -> Ordered:
+    rows, series = zip(*parts, strict=True)
+    return Ordered(np.concatenate(rows), np.concatenate(series))
+
+
+def _ascending(index: Ints, series: NDArray[np.int32]) -> Ordered:
     numbers = series.take(index)
-    return index if (np.diff(numbers) >= 0).all() else index.take(np.argsort(numbers, kind="stable"))
+    if (numbers[1:] >= numbers[:-1]).all():
+        return Ordered(index, numbers)
+    order = np.argsort(numbers, kind="stable")
+    return Ordered(index.take(order), numbers.take(order))
 
 
 def _last_of_series(index: Ints, series: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -44,7 +44,7 @@ class Window(NamedTuple):
 
     values: Floats
     least: Floats
-    fewer: Floats
+    wider: Floats
 
 
 def slow_weight(seen: NDArray[np.uint16]) -> Floats:
@@ -60,17 +60,18 @@ def advance(known: Slow, now: Window, seen: NDArray[np.uint16], weight: Floats) 
     """
     first = np.flatnonzero(seen == 0)
     known.level[first], known.scale[first] = now.values[first], 0.0
-    wider = np.sqrt(now.fewer)
-    scale = np.maximum(known.scale, now.least) * wider
+    scale = np.maximum(known.scale, now.least)
+    scale *= now.wider
     most = scale * np.float32(CLIP)
     away = now.values - known.level
-    counted = np.maximum(np.minimum(away, most), -most)
+    counted = np.minimum(away, most)
+    np.maximum(counted, np.negative(most, out=most), out=counted)
     distance: Floats = counted / scale
     known.lean[:] += _NEWEST * (distance - known.lean)
     young = np.flatnonzero(seen < UNCLIPPED)
     counted[young] = away[young]
     known.level[:] += weight * counted
-    known.scale[:] += weight * (np.abs(counted) / wider * _FROM_DEVIATION - known.scale)
+    known.scale[:] += weight * (np.abs(counted) / now.wider * _FROM_DEVIATION - known.scale)
     return distance
 
 

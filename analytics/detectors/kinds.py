@@ -50,7 +50,7 @@ def observe(
         return Observations(means, rated, idle)
     values, growth = means.copy(), last[rated] - previous[rated]
     values[rated] = growth / elapsed_ms[rated] * 1000.0
-    idle = np.union1d(idle, rated[~(growth >= 0)])
+    idle = np.sort(np.concatenate([idle, rated[~(growth >= 0)]]))
     values[idle] = 0.0
     return Observations(values, rated, idle)
 

@@ -10,7 +10,7 @@ power-law noise both fall off about exponentially; for that reason nu is held at
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class _ByAge(NamedTuple):
         rounded = numbers.astype(np.float32)
         return _ByAge(rounded, int(np.flatnonzero(rounded != rounded[-1]).max(initial=-1)) + 1)
 
-    def take(self, seen: NDArray[np.uint8]) -> NDArray[np.float32] | np.float32:
+    def take(self, seen: NDArray[np.integer[Any]]) -> NDArray[np.float32] | np.float32:
         """That of each row; one number for all when it is the same."""
         if seen.size and seen.min() >= self.settled:
             return np.float32(self.numbers[-1])
@@ -72,13 +72,26 @@ class Levels(NamedTuple):
     samples: NDArray[np.float32]
     seen: NDArray[np.uint8]
 
+    def of(self, rows: NDArray[np.int64]) -> Levels:
+        """Copies of some rows."""
+        return Levels(self.level[rows], self.scale[rows], self.samples[rows], self.seen[rows])
+
+    def put_back(self, rows: NDArray[np.int64], saved: Levels) -> None:
+        """Make these rows what they were."""
+        self.level[rows], self.scale[rows] = saved.level, saved.scale
+        self.samples[rows], self.seen[rows] = saved.samples, saved.seen
+
 
 class Judgement(NamedTuple):
-    """Of each row, shape (rows,): the scale it was measured by, its surprise, and how much wider few samples spread."""
+    """Of each row, shape (rows,): the scale it was measured by, and its surprise.
+
+    How many times `fewer` samples than usual it is a mean of, at least 1, and how much `wider` it spreads for that.
+    """
 
     scale: NDArray[np.float32]
     surprise: NDArray[np.float32]
     fewer: NDArray[np.float32]
+    wider: NDArray[np.float32]
 
 
 def judge(
@@ -86,8 +99,9 @@ def judge(
 ) -> Judgement:
     """How surprising each value is. `samples`: numbers of samples behind the values; `least`: least scales, above 0."""
     fewer = np.maximum(known.samples / samples, np.float32(1.0))  # the mean of fewer samples spreads more
-    scale = np.maximum(known.scale * np.sqrt(fewer), least)
-    return Judgement(scale, surprise(distances(known.level, values, scale), known.seen), fewer)
+    wider = np.sqrt(fewer)
+    scale = np.maximum(known.scale * wider, least)
+    return Judgement(scale, surprise(distances(known.level, values, scale), known.seen), fewer, wider)
 
 
 def distances(
@@ -95,34 +109,39 @@ def distances(
 ) -> NDArray[np.float32]:
     """How far each value is from its level, in scales and with its sign, at most `FARTHEST`; shape (rows,)."""
     most = scale * np.float32(FARTHEST)
-    away: NDArray[np.float32] = np.maximum(np.minimum(values - level, most), -most) / scale
+    away: NDArray[np.float32] = values - level
+    np.minimum(away, most, out=away)
+    np.maximum(away, np.negative(most, out=most), out=away)
+    away /= scale
     return away
 
 
 def surprise(distance: NDArray[np.float32], seen: NDArray[np.uint8]) -> NDArray[np.float32]:
     """How surprising distances in scales are for series of so many windows, shape (rows,)."""
-    share = distance * distance * _PER_SQUARE.take(seen)
-    compressed: NDArray[np.float32] = _FACTOR.take(seen) * np.log(share + np.float32(1.0))
+    age = seen.astype(np.intp)
+    share = distance * distance * _PER_SQUARE.take(age)
+    share += np.float32(1.0)
+    compressed: NDArray[np.float32] = np.log(share, out=share)
+    compressed *= _FACTOR.take(age)
     return compressed
 
 
-def learn(known: Levels, values: NDArray[np.float32], samples: NDArray[np.float32], judged: Judgement) -> Levels:
-    """The levels after these values, `judged` before. The first value of a series becomes its level."""
+def learn(known: Levels, values: NDArray[np.float32], samples: NDArray[np.float32], judged: Judgement) -> None:
+    """Learn these values, `judged` before: `known` is changed in place. The first value of a series becomes its level."""
     bound = judged.scale * np.float32(CLIP)
     residual = values - known.level
     young = np.flatnonzero(known.seen < UNCLIPPED)
-    bound[young] = np.inf
-    residual[young[known.seen[young] == 0]] = 0.0
-    np.minimum(np.maximum(residual, -bound, out=residual), bound, out=residual)
-    weight = _SCALE_WEIGHT.take(known.seen)
-    variance = known.scale * known.scale
-    variance += weight * (residual * residual / judged.fewer * _PER_SPREAD.take(known.seen) - variance)
-    learned = Levels(
-        level=known.level + _LEVEL_WEIGHT.take(known.seen) * residual,
-        scale=np.sqrt(variance),
-        samples=known.samples + weight * (samples - known.samples),
-        seen=np.minimum(known.seen, SEEN_MOST - 1) + np.uint8(1),
-    )
     first = young[known.seen[young] == 0]
-    learned.level[first], learned.scale[first], learned.samples[first] = values[first], 0.0, samples[first]
-    return learned
+    bound[young], residual[first] = np.inf, 0.0
+    np.minimum(np.maximum(residual, -bound, out=residual), bound, out=residual)
+    level, scale, usual, seen = known
+    age = seen.astype(np.intp)
+    weight, variance = _SCALE_WEIGHT.take(age), scale * scale
+    variance += weight * (residual * residual / judged.fewer * _PER_SPREAD.take(age) - variance)
+    np.sqrt(variance, out=scale)
+    residual *= _LEVEL_WEIGHT.take(age)
+    level += residual
+    usual += weight * (samples - usual)
+    np.minimum(seen, SEEN_MOST - 1, out=seen)
+    seen += np.uint8(1)
+    level[first], scale[first], usual[first] = values[first], 0.0, samples[first]

@@ -34,20 +34,29 @@ class Ranges(NamedTuple):
 
     def of(self, rows: NDArray[np.int64]) -> Ranges:
         """Those of some rows."""
-        return Ranges(self.low[:, rows], self.high[:, rows])
+        return Ranges(gathered(list(self.low), rows), gathered(list(self.high), rows))
 
 
-def outside(known: Ranges, signals: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
-    """The rows of which any signal, of shape (rows,), is outside of its range, ascending."""
-    found = np.zeros(len(signals[0]), np.bool_)
+def gathered(columns: Sequence[NDArray[np.float32]], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Of each of these columns, of shape (all rows,), some rows: shape (columns, rows)."""
+    found = np.empty((len(columns), len(rows)), np.float32)
+    for column, part in zip(columns, found, strict=True):
+        column.take(rows, out=part, mode="clip")  # the other modes copy
+    return found
+
+
+def scores(known: Ranges, signals: Sequence[NDArray[np.float32]], least: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of every row the `total` of what is `beyond`, shape (rows,), computed where a signal, of shape (rows,), is outside at all."""
+    summed = np.zeros(len(least), np.float32)
     for low, high, signal in zip(*known, signals, strict=True):
-        found |= signal < low
-        found |= signal > high
-    return np.flatnonzero(found)
+        rows = np.flatnonzero((signal < low) | (signal > high))
+        one = Ranges(low.take(rows), high.take(rows))
+        summed[rows] += beyond(one, signal.take(rows), least.take(rows))
+    return summed
 
 
 def beyond(known: Ranges, signals: NDArray[np.float32], least: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each signal is outside of its range, in ranges, compressed; 0 within. Shape (signals, rows).
+    """How far each signal is outside of its range, in ranges, compressed; 0 within. Shape (signals, rows), or (rows,).
 
     `least`: no range is taken for smaller than this, shape (rows,): the resolution of the values.
     """
@@ -58,9 +67,11 @@ def beyond(known: Ranges, signals: NDArray[np.float32], least: NDArray[np.float3
     return compressed
 
 
-def widen(known: Ranges, signals: NDArray[np.float32]) -> Ranges:
-    """The ranges with these signals in them."""
-    return Ranges(np.minimum(known.low, signals), np.maximum(known.high, signals))
+def widen(known: Ranges, signals: Sequence[NDArray[np.float32]]) -> None:
+    """Put these signals, each of shape (rows,), into the ranges."""
+    for low, high, signal in zip(*known, signals, strict=True):
+        np.minimum(low, signal, out=low)
+        np.maximum(high, signal, out=high)
 
 
 def total(parts: NDArray[np.float32]) -> NDArray[np.float32]:

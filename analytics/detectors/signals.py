@@ -61,17 +61,14 @@ def advance(known: Moving, windows: NDArray[np.uint16], now: Window) -> Signals:
     """
     for mean, memory in zip(known.means, MEMORIES, strict=True):
         _follow(mean, now.values, weight(windows, memory))
-    residual = now.values - np.where(np.isnan(now.expected), known.means[3], now.expected)
+    usual = now.expected.copy()
+    np.copyto(usual, known.means[3], where=np.isnan(usual))
+    residual = now.values - usual
     _follow(known.profile_mean, residual, weight(windows, PROFILE_MEMORY))
     restlessness = np.log(now.surprise * np.float32(1.0 / COMPRESSION) + np.float32(1.0))
     _follow(known.restless, restlessness, weight(windows, RESTLESS_MEMORY))
     trend, slow_trend = known.means[0] - known.means[2], known.means[1] - known.means[3]
     return (now.values, known.means[0], trend, slow_trend, residual, known.profile_mean, known.restless)
-
-
-def of(signals: Signals, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Those of some rows, shape (SIGNALS, rows)."""
-    return np.stack([signal.take(rows) for signal in signals])
 
 
 def _follow(mean: NDArray[np.float32], now: NDArray[np.float32], newest: NDArray[np.float32] | np.float32) -> None:

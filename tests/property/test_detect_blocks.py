@@ -17,6 +17,7 @@ from analytics.detect.config import DetectConfig
 from analytics.detect.pools import CohortKey
 from analytics.detect.recording import MINUTE, Watch
 from analytics.detect.round import Memory, Outcome, Rows, step
+from analytics.detect.rounds import Ordered
 from analytics.detectors.kinds import COUNTER
 from analytics.series import SeriesTable
 from tests.detect_fleet import Fleet
@@ -71,9 +72,11 @@ def test_what_is_put_aside_is_idle_until_it_is_restored(*, runs: list[tuple[int,
 @given(runs=RUNS)
 def test_neighbours_are_all_series_from_the_first_to_the_last(runs: list[tuple[int, int]]) -> None:
     series, _ = _series(runs, turned=False)
-    found = neighbours(series)
-    assert (found.series[found.places] == series).all()
-    assert sorted([*found.places, *found.absent]) == list(range(len(found.series)))
+    found = neighbours(Ordered(np.arange(len(series)), series))
+    present = np.setdiff1d(np.arange(len(found.series)), found.absent)
+    assert found.series[present].tolist() == series.tolist()
+    assert found.rows[present].tolist() == list(range(len(series)))
+    assert ((found.rows >= 0) & (found.rows < len(series))).all()
     assert (np.diff(found.series) == 1).all() or len(found.absent) == 0
 
 
@@ -92,9 +95,10 @@ def test_series_that_are_missing_between_others_change_nothing(seed: int, share:
         values[rng.random(len(here)) < 0.01] += 40.0
         values[here % 5 == 0] += rng.integers(0, 5) * number  # counters, of which some are reset
         found = dense.step(here, np.full(len(here), number * MINUTE), values)
-        padded = neighbours(here.astype(np.int32))
+        padded = neighbours(Ordered(np.arange(len(here)), here.astype(np.int32)))
         told = _step(spread, padded, (number + 1) * MINUTE, values)
-        for one, other in zip(found, told.of(padded.places), strict=True):
+        present = np.setdiff1d(np.arange(len(padded.series)), padded.absent)
+        for one, other in zip(found, told.of(present), strict=True):
             np.testing.assert_array_equal(one, other)
         assert not told.change[padded.absent].any()
     for name in HOT:
@@ -123,8 +127,8 @@ def _series(runs: list[tuple[int, int]], *, turned: bool) -> tuple[NDArray[np.in
 
 def _step(watch: Watch, padded: Neighbours, end: int, values: NDArray[np.float64]) -> Outcome:
     count = len(padded.series)
-    column = np.zeros(count)
-    column[padded.places] = values
+    column = values[padded.rows]
+    column[padded.absent] = 0.0
     rows = Rows(
         padded.series,
         np.full(count, end),
@@ -152,9 +156,11 @@ def test_blocks_hold_each_row_once_and_part_what_lies_apart(
         patch.setattr(rounds, "FEW", few)
         ordered, _ = _series(runs, turned=False)
         series = np.concatenate([ordered[at::12] for at in turned])
-        (index,) = rounds.one_each(np.arange(len(series)), series, np.zeros(len(series), np.int64))
-        parts = list(rounds.blocks(index, series))
-    assert series[index].tolist() == ordered.tolist()
+        (whole,) = rounds.one_each(np.arange(len(series)), series, np.zeros(len(series), np.int64))
+        found = list(rounds.blocks(whole))
+    assert series[whole.rows].tolist() == whole.series.tolist() == ordered.tolist()
+    assert all(series[part.rows].tolist() == part.series.tolist() for part in found)
+    parts = [part.rows for part in found]
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(series)))
     far = [part for part in parts if (np.diff(series[part]) > 5).any()]
     assert all((np.diff(series[part]) > 0).all() and len(part) <= at_once for part in parts)
@@ -164,9 +170,10 @@ def test_blocks_hold_each_row_once_and_part_what_lies_apart(
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=20))
 def test_a_series_that_a_batch_holds_often_is_looked_at_once_at_a_time(rows: list[tuple[int, int]]) -> None:
     series, end = np.array([row[0] for row in rows], np.int32), np.array([row[1] for row in rows])
-    parts = list(rounds.one_each(np.arange(len(rows)), series, end))
-    for part in parts:
-        assert (np.diff(series[part]) > 0).all()
+    found = list(rounds.one_each(np.arange(len(rows)), series, end))
+    assert all((np.diff(part.series) > 0).all() for part in found)
+    assert all(series[part.rows].tolist() == part.series.tolist() for part in found)
+    parts = [part.rows for part in found]
     ends = [set(end[part].tolist()) for part in parts]
     assert len(parts) == 1 or (
         all(len(of) == 1 for of in ends) and [min(of) for of in ends] == sorted(set(end.tolist()))

@@ -116,7 +116,8 @@ def test_level_and_scale_follow_as_row_by_row(rows: list[tuple[Any, ...]]) -> No
     level, scale, samples, seen, values, counts, least = (np.array(c, np.float32) for c in zip(*rows, strict=True))
     known = Levels(level, scale, samples, seen.astype(np.uint8))
     judged = judge(known, values, counts, least)
-    learned = learn(known, values, counts, judged)
+    learned = Levels(*(column.copy() for column in known))
+    learn(learned, values, counts, judged)
     for at, row in enumerate(rows):
         expected_scale, expected_surprise, expected_levels = _level(row)
         assert math.isclose(judged.scale[at], expected_scale, rel_tol=1e-5)

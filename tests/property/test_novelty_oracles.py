@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.detect.recording import detect
-from analytics.detectors.novelty import SMALL, Ranges, beyond, newest, outside, total, widen
+from analytics.detectors.novelty import SMALL, Ranges, beyond, gathered, newest, scores, total, widen
 from analytics.detectors.own_past import PRIOR, PRIOR_MEAN, rarity
 from analytics.detectors.profile import DAY, SLOTS, STEPS, UNKNOWN, Coded, add_hour, expect
-from analytics.detectors.signals import SIGNALS, Moving, Window, advance, of
+from analytics.detectors.signals import SIGNALS, Moving, Window, advance
 
 NUMBER = st.floats(-1e6, 1e6, width=32)
 POSITIVE = st.floats(0.0009765625, 1e6, width=32)
@@ -22,7 +22,8 @@ POSITIVE = st.floats(0.0009765625, 1e6, width=32)
 def test_beyond_is_measured_in_ranges(rows: list[tuple[float, float, float, float]]) -> None:
     low, width, value, least = (np.array(column, np.float32)[None, :] for column in zip(*rows, strict=True))
     known = Ranges(low, low + width)
-    found, after = beyond(known, value, least[0]), widen(known, value)
+    found, after = beyond(known, value, least[0]), Ranges(known.low.copy(), known.high.copy())
+    widen(after, value)
     for at in range(len(rows)):
         lowest, highest, number = float(low[0, at]), float((low + width)[0, at]), float(value[0, at])
         away = max(number - highest, lowest - number, 0.0)
@@ -32,14 +33,12 @@ def test_beyond_is_measured_in_ranges(rows: list[tuple[float, float, float, floa
 
 
 @given(st.integers(1, 5), st.integers(0, 20), st.integers(0, 2**31))
-def test_who_is_outside_is_outside_in_any_signal(signals: int, rows: int, seed: int) -> None:
+def test_a_score_is_the_sum_over_all_signals_though_few_are_looked_at(signals: int, rows: int, seed: int) -> None:
     low, wide, now = np.random.default_rng(seed).integers(-3, 4, (3, signals, rows)).astype(np.float32)
-    known = Ranges(low, low + np.abs(wide))
-    expected = [
-        n for n in range(rows) if any(now[s, n] < low[s, n] or now[s, n] > known.high[s, n] for s in range(signals))
-    ]
-    assert outside(known, now).tolist() == expected
-    assert np.allclose(total(now), now.sum(axis=0))
+    known, least = Ranges(low, low + np.abs(wide)), np.full(rows, 0.5, np.float32)
+    expected = total(beyond(known, now, least))
+    assert scores(known, list(now), least).tobytes() == expected.tobytes()
+    assert np.allclose(expected, beyond(known, now, least).sum(axis=0))
 
 
 @given(st.lists(st.tuples(st.floats(0, 50, width=32), st.integers(0, 60_000), st.integers(0, 60_000)), min_size=1))
@@ -93,7 +92,7 @@ def test_signals_follow_as_a_plain_loop(values: list[float]) -> None:
     for at, value in enumerate(values):
         one = np.array([value], np.float32)
         now = Window(one, np.array([np.nan], np.float32), np.abs(one))
-        signals = of(advance(known, np.array([at], np.uint16), now), np.array([0]))
+        signals = gathered(advance(known, np.array([at], np.uint16), now), np.array([0]))
         for number, memory in enumerate((4, 12, 40, 200)):
             before = value if at == 0 else means[number]
             means[number] = before + max(1 / (at + 1), 1 / memory) * (value - before)

@@ -29,7 +29,7 @@ def test_the_slow_level_follows_clipped_distances(rows: list[tuple[float, float,
     known = drift.Slow(level.copy(), scale.copy(), lean.copy())
     ones = np.ones(len(rows), np.float32)
     weight = drift.slow_weight(seen) * learns
-    away = drift.advance(known, drift.Window(values, ones / 128, ones * 4), seen, weight)
+    away = drift.advance(known, drift.Window(values, ones / 128, ones * 2), seen, weight)
     for at, (before, spread, mean, value, windows, learn) in enumerate(rows):
         old, wide = (value, 0.0) if windows == 0 else (before, spread)
         used = max(wide, 1 / 128) * 2  # a quarter of the samples spreads twice as wide
