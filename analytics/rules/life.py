@@ -50,7 +50,7 @@ class Seen(NamedTuple):
     """One window of each of distinct series, shape (rows,) each, that ends at `end` (ms).
 
     `enter`: the condition holds; `leave`: it is over; with neither it stays as it was. `watched`: the rule is about this row;
-    None when it is about all of them.
+    None when it is about all of them. `value`: what was judged, if that may be no number: such a row is as if it were not there.
     """
 
     series: NDArray[np.int32]
@@ -58,6 +58,7 @@ class Seen(NamedTuple):
     enter: NDArray[np.bool_]
     leave: NDArray[np.bool_]
     watched: NDArray[np.bool_] | None = None
+    value: NDArray[np.float64] | None = None
 
 
 class Judged(NamedTuple):
@@ -101,6 +102,8 @@ class RuleColumns:
         # Nearly all rows are idle and stay so: only the others are looked at closely.
         maybe = seen.enter if seen.watched is None else seen.enter & seen.watched
         hot = np.flatnonzero(maybe | (self.stage[seen.series] != _IDLE) if self.active else maybe)
+        if seen.value is not None:
+            hot = hot[np.isfinite(seen.value[hot])]
         if not hot.size:
             return hot, np.empty(0, np.uint8)
         at = seen.series[hot]

@@ -77,14 +77,17 @@ class Lines:
     def judge(
         self, series: Series, end: NDArray[np.int64], value: Floats, watched: NDArray[np.bool_] | None
     ) -> Judgement:
-        """Take one window of each series and judge its line, shape (rows,). `value` is the time until the bound, in seconds."""
+        """Take one window of each series and judge its line, shape (rows,). `value` is the time until the bound, in seconds.
+
+        NaN for a window that is no finite number: it moves no line.
+        """
         finite = np.isfinite(value)
         rows = np.flatnonzero(finite if watched is None else finite & watched)
         state = advanced(
             self._of(series[rows], end[rows] / 1000), end[rows] / 1000, self._sign * value[rows], self._rule.over_s
         )
         self._state[:, self._slot[series[rows]]] = state
-        left, enter, leave = np.full(len(series), np.inf), *np.zeros((2, len(series)), np.bool_)
+        left, enter, leave = np.where(finite, np.inf, np.nan), *np.zeros((2, len(series)), np.bool_)
         left[rows], enter[rows], leave[rows] = self._judged(state)
         return Judgement(np.clip(left, 0.0, MOST_SPANS * self._rule.within_s), enter, leave)
 

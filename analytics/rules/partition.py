@@ -130,7 +130,9 @@ class Partition:
             watched = rows_of(known, place, rows.batch, rows.at)
             self.evaluations += len(rows.at)
             value, enter, leave = self._condition(place, rows, watched)
-            spoken, said = columns.advance(Seen(rows.series, rows.end, enter, leave, watched), self._spans[place])
+            spoken, said = columns.advance(
+                Seen(rows.series, rows.end, enter, leave, watched, value), self._spans[place]
+            )
             lines = self._lines[place]
             between = [None] * len(spoken) if lines is None else lines.between(rows.series[spoken])
             findings += [

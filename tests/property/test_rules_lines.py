@@ -116,10 +116,17 @@ def test_a_restart_changes_nothing() -> None:
     assert told(disk(), values, restart_at=130) == told(disk(), values)
 
 
-def test_what_is_no_number_is_passed_over() -> None:
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_of_what_is_no_number_nothing_is_said_and_what_holds_stays(bad: float) -> None:
     values = climbing(240)
-    values[30] = math.nan
-    assert {said for _, said, _ in told(disk(), values)} == {Said.HOLDS}
+    first, again, *_ = [window for window, _, _ in told(disk(), values)]
+    values[30] = values[first] = bad
+    values[again : again + 20] = [bad] * 20
+    said = told(disk(), values)
+    assert {what for _, what, _ in said} == {Said.HOLDS}
+    assert not {window for window, _, _ in said} & {30, first, *range(again, again + 20)}
+    assert first < said[0][0] < again + 20 <= said[1][0]
+    assert max(left for _, _, left in said) < 4 * 3600
 
 
 def test_what_was_forgotten_begins_anew_beside_others() -> None:

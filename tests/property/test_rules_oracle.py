@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from typing import NamedTuple
@@ -90,7 +91,10 @@ class Naive:
             series = self.known[name]
             for rule in self.rules:
                 about = is_about(rule.where, ORIGIN.site, device) and is_metric(rule, metric.name, dict(metric.labels))
-                enter, leave = self._condition(rule, series, values, end)
+                judged = self._condition(rule, series, values, end)
+                if judged is None:
+                    continue
+                enter, leave = judged
                 if isinstance(rule, Absence):
                     series.watched = series.watched | {rule.name} if about else series.watched - {rule.name}
                 said = self._live(rule, series, end, enter=enter and about, leave=leave, about=about)
@@ -99,14 +103,16 @@ class Naive:
             series.end, series.previous = end, {"mean": float(values["mean"])}
         return told
 
-    def _condition(self, rule: Rule, series: Series, values: dict[str, float], end: int) -> tuple[bool, bool]:
+    def _condition(self, rule: Rule, series: Series, values: dict[str, float], end: int) -> tuple[bool, bool] | None:
         if not isinstance(rule, Threshold):
             return False, True
         value = values[rule.statistic]
         if isinstance(rule, Rate):
             if not series.previous:
-                return False, False
+                return None
             value = (value - series.previous[rule.statistic]) / ((end - series.end) / 1000)
+        if not math.isfinite(value):
+            return None
         if rule.above is not None:
             return value > rule.above, value < rule.leave if rule.leave is not None else value <= rule.above
         assert rule.below is not None
@@ -218,7 +224,7 @@ class Story:
         for metric in ("temperature", "memory"):
             level = self._levels[device, metric] + self.chance.gauss(0, 0.7)
             self._levels[device, metric] = level = min(max(level, 0.0), 3.0)
-            values = (level, level + 0.2, level - 0.1)
+            values = (level, level + 0.2, level - 0.1) if self.chance.random() < 0.97 else (math.nan,)
             labels = (("core", "0"),) if metric == "memory" else ()
             if self.chance.random() < 0.95:
                 rows.append(Row(device, metric, labels, self.now - 10_000, 10_000, values))
