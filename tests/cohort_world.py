@@ -60,7 +60,7 @@ class Fleet:
         before = len(self.told)
         for _ in range(slots):
             for site in self.sites:
-                self.told += self.tenant.take(site.says(self.slot))
+                self.told += self.tenant.take(site.says(self.slot), moment(self.slot))
             self.slot += 1
         return self.told[before:]
 

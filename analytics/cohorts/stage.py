@@ -87,7 +87,7 @@ class CohortsStage:
             return
         tenant = self._tenant(record.partition, said.tenant)
         self._unsaved[record.partition, said.tenant] = None
-        for event in tenant.take(said):
+        for event in tenant.take(said, record.timestamp):
             self._telemetry.count(ANALYTICS_ANOMALIES, detector=event.detector, status=event.status)
             yield _record(event)
         for outcome, number in tenant.counts.items():

@@ -48,14 +48,14 @@ class Cohorts:
         self._waiting: dict[int, Waiting] = {}
         self.counts: Counter[str] = Counter()
 
-    def take(self, event: CohortEvent) -> list[AnomalyEvent]:
-        """What a site said, and what it leads to."""
+    def take(self, event: CohortEvent, logged: int) -> list[AnomalyEvent]:
+        """What a site said, taken by the log at `logged` (ms), and what it leads to."""
         if not self._has_room(event):
             self.counts["full"] += 1
             return []
         waiting = self._waiting.setdefault(event.width, Waiting(event.width))
         self.counts["taken" if waiting.take(event) else "late"] += 1
-        return [told for at, said in waiting.due() for told in self._slot(at, event.width, said)]
+        return [told for at, said in waiting.due(logged) for told in self._slot(at, event.width, said)]
 
     def dump(self) -> bytes:
         """Everything, as MessagePack."""

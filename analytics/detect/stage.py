@@ -151,12 +151,11 @@ class DetectStage:
         return [self._event(event, trace) for event in told]
 
     def _cohorts(self) -> Iterator[Outgoing]:
-        # Said when the state is saved anyway: to save a large one costs more than to say it.
-        for partition in sorted(self._unsaved):
-            engine = self._engines[partition]
-            for event in engine.cohorts:
-                yield _cohort_record(event)
-            engine.cohorts = []
+        # Said when the state is saved anyway: to save a large one costs more than to say it. Slot by slot, as far as may be.
+        said = [event for partition in sorted(self._unsaved) for event in self._engines[partition].cohorts]
+        for partition in self._unsaved:
+            self._engines[partition].cohorts = []
+        yield from (_cohort_record(event) for event in sorted(said, key=lambda one: one.at))
 
     def _count(self, engine: Engine) -> None:
         for outcome, rows in engine.counts.items():

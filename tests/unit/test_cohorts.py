@@ -162,7 +162,7 @@ def test_what_is_said_twice_or_in_any_order_counts_once() -> None:
         plain.run(1)
         events = [site.says(slot) for site in mixed.sites]
         for event in chance.sample(events, len(events)) + events[:2]:
-            mixed.told += mixed.tenant.take(event)
+            mixed.told += mixed.tenant.take(event, moment(slot))
     assert mixed.told == plain.told != []
     assert mixed.tenant.charts.dump() == plain.tenant.charts.dump()
 
@@ -171,17 +171,42 @@ def test_a_site_whose_clock_is_ahead_neither_hurries_nor_stops_the_others() -> N
     fleet, ahead = Fleet(), Site("ahead", 1, {FIRMWARE: 8})
     for slot in range(LEARNS + SOON):
         fleet.shift(1.0 if slot >= LEARNS else 0.0)
-        fleet.tenant.take(ahead.says(slot + 1000))
+        fleet.tenant.take(ahead.says(slot + 1000), moment(slot))
         fleet.run(1)
     assert statuses(fleet.told) == [ENTERED]
     assert fleet.tenant.counts["late"] == 0
+
+
+def test_partitions_that_are_read_one_after_another_lead_to_the_same() -> None:
+    even, uneven, events = Fleet(), Fleet(), []
+    for slot in range(LEARNS + SOON):
+        for fleet in (even, uneven):
+            fleet.shift(1.0 if slot >= LEARNS else 0.0)
+        even.run(1)
+        events += [site.says(slot) for site in uneven.sites]
+    for event in events[:5]:
+        uneven.tenant.take(event, event.at)
+    for first in range(5, len(events), 5 * 20):  # after an outage: twenty slots of three sites, then of two
+        some, now = events[first : first + 5 * 20], moment(first)
+        for event in sorted(some, key=lambda one: one.site in ("site-1", "site-4")):
+            uneven.told += uneven.tenant.take(event, now)
+    assert uneven.told == even.told != []
+    assert uneven.tenant.counts["late"] == 0
+
+
+def test_a_site_that_has_gone_dark_is_not_waited_for_for_long() -> None:
+    fleet = Fleet(6)
+    fleet.run(LEARNS)
+    del fleet.sites[0]
+    fleet.shift(1.0)
+    assert statuses(fleet.run(SOON + 1)) == [ENTERED]
 
 
 def test_what_comes_after_its_slot_was_decided_is_counted_and_changes_nothing() -> None:
     fleet = Fleet()
     fleet.run(LEARNS)
     before = fleet.tenant.charts.dump()
-    assert fleet.tenant.take(Site("late", 1, {FIRMWARE: 8}).says(LEARNS - 3)) == []
+    assert fleet.tenant.take(Site("late", 1, {FIRMWARE: 8}).says(LEARNS - 3), moment(LEARNS)) == []
     assert fleet.tenant.counts["late"] == 1
     assert fleet.tenant.charts.dump() == before
 
@@ -211,9 +236,9 @@ def test_cohorts_are_bounded() -> None:
 def test_what_waits_is_bounded() -> None:
     fleet = Fleet()
     for slot in range(100):  # nobody else goes on
-        fleet.tenant.take(said("alone", slot, [CohortPart(METRIC, HARDWARE, FIRMWARE, 1, 0.0, 0.0)]))
+        fleet.tenant.take(said("alone", slot, [CohortPart(METRIC, HARDWARE, FIRMWARE, 1, 0.0, 0.0)]), moment(slot))
         for width in range(1, 30):
             part = CohortPart(METRIC, HARDWARE, FIRMWARE, 1, 0.0, 0.0)
-            fleet.tenant.take(said("alone", slot, [part], width=width))
+            fleet.tenant.take(said("alone", slot, [part], width=width), moment(slot))
     assert fleet.tenant.counts["full"] == 100 * (30 - 16)
-    assert len(fleet.tenant.dump()) < 50_000
+    assert len(fleet.tenant.dump()) < 200_000

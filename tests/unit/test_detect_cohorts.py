@@ -115,7 +115,7 @@ def test_a_shift_of_one_scale_is_found_over_five_sites_while_no_series_alerts() 
             origin = ORIGIN._replace(site=site.name, gateway=f"gw-{site.name}")
             decisions += engine.step(fleet.batch(of_site, window, origin=origin))
         said, engine.cohorts = engine.cohorts, []
-        told += [event for one in said for event in known.tenant.take(one)]
+        told += [event for one in said for event in known.tenant.take(one, one.at)]
     assert decisions == []
     assert statuses(told) == ["entered"]
     first = told[0]
