@@ -9,6 +9,15 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 MOST_MS = 30 * _UNITS_MS["d"]
 
 
+def span_text(ms: int) -> str:
+    """What `span_ms` reads as so many milliseconds: 1h30m."""
+    parts = []
+    for unit in ("d", "h", "m", "s", "ms"):
+        number, ms = divmod(ms, _UNITS_MS[unit])
+        parts += [f"{number}{unit}"] if number else []
+    return "".join(parts) or "0s"
+
+
 def span_ms(text: str) -> int:
     """Milliseconds; parts may follow each other (1h30m). Raises ValueError."""
     parts = _PART.findall(text)

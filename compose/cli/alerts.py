@@ -12,7 +12,9 @@ from compose.cli.alerts_rules import check_command, starter, test_command
 
 @click.group()
 def alerts() -> None:
-    """Rules of your own, deliveries; silence, acknowledge and look back at alerts. CONFIG is any process's file: its [log] is used.
+    """Rules of your own, deliveries; silence, acknowledge and look back at alerts; maintenance.
+
+    CONFIG is any process's file: its [log] is used.
 
     \b
     Examples:

@@ -10,6 +10,7 @@ import msgspec
 
 from analytics.alerts.maintenance import MaintenanceConfig
 from analytics.alerts.matching import matcher_text, read_matcher
+from analytics.rules.spans import span_text
 from compose.cli.alerts_people import AS_JSON, BY, COMMENT, CONFIG, append, event_on, every
 from compose.cli.durations import Duration
 from compose.cli.ending import fail, refuse
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAILY = "daily"
+_OPTIONS = {"begins": "--at", "lasts_s": "--for in seconds", "date": "--date", "timezone": "--timezone"}
 
 
 class _Alerts(msgspec.Struct, frozen=True):
@@ -86,7 +88,7 @@ def add(
     try:
         read, when = [read_matcher(text) for text in matchers], _hours(lasts, **hours)
     except (ValueError, msgspec.ValidationError) as error:
-        refuse(str(error))
+        refuse(_as_options(str(error)))
     window = MaintenanceWindow(
         id=secrets.token_hex(6), tenant=tenant, matchers=read, hours=when, by=by, at=now, comment=comment
     )
@@ -147,6 +149,11 @@ def _hours(lasts_s: float, *, begins: str, days: str, date: str, timezone: str) 
     return msgspec.convert(asked, Hours)
 
 
+def _as_options(told: str) -> str:
+    name, is_, rest = told.partition(" is ")
+    return f"{_OPTIONS.get(name, name)}{is_}{rest}".replace("either days or date", "either --days or --date")
+
+
 def _made(config: Path) -> list[MaintenanceWindow]:
     return list({window.id: window for window in every(config, MAINTENANCE, MaintenanceWindow)}.values())
 
@@ -177,6 +184,6 @@ def _line(window: MaintenanceWindow, now: int) -> str:
     at = "" if opening is None else rfc3339(opening.end if opening.start <= now else opening.start)
     matchers = " ".join(map(matcher_text, window.matchers))
     return (
-        f"{window.id}  {days} at {hours.begins} {hours.timezone} for {hours.lasts_s:g} s, {state}{at}  {window.tenant}: {matchers}"
+        f"{window.id}  {days} at {hours.begins} {hours.timezone} for {span_text(round(hours.lasts_s * 1000))}, {state}{at}  {window.tenant}: {matchers}"
         f"  ({window.by}{': ' + window.comment if window.comment else ''})"
     )

@@ -149,7 +149,7 @@ def silence(
 @click.option("--all", "ended_too", is_flag=True, help="Those that have ended, too.")
 @AS_JSON
 def silences(config: Path, *, ended_too: bool, as_json: bool) -> None:
-    """Silences and maintenance windows, the one that ends first before the others.
+    """What `silence` made, the one that ends first before the others; maintenance by a clock: see `maintenance list`.
 
     \b
     Example:
@@ -167,7 +167,7 @@ def silences(config: Path, *, ended_too: bool, as_json: bool) -> None:
 @BY
 @AS_JSON
 def unsilence(config: Path, name: str, by: str, *, as_json: bool) -> None:
-    """End the silence or maintenance window with this ID now.
+    """End what `silence` made with this ID now; maintenance by a clock: see `maintenance remove`.
 
     \b
     Example:
@@ -177,7 +177,9 @@ def unsilence(config: Path, name: str, by: str, *, as_json: bool) -> None:
     found = [said for said in _newest_silences(config) if said.id == name]
     if not found or found[0].ends_at <= now:
         fail(f"no silence {name!r} is on; `tidegate alerts silences {config}` shows them")
-    ended = msgspec.structs.replace(found[0], starts_at=min(found[0].starts_at, now), ends_at=now, by=by, at=now)
+    ended = msgspec.structs.replace(
+        found[0], starts_at=min(found[0].starts_at, now), ends_at=now, by=by, at=max(now, found[0].at)
+    )
     append(config, event_on(SILENCES, name, ended, now))
     click.echo(msgspec.json.encode(ended).decode() if as_json else f"{name} has ended")
 

@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("compose.cli.top", "status", "Is all well? One line a problem."),
     "doctor": ("compose.cli.doctor", "doctor", "Examine a process and what it needs."),
     "dead": ("compose.cli.dead", "dead", "List, explain and replay dead letters."),
-    "alerts": ("compose.cli.alerts", "alerts", "Silence, acknowledge, look back at alerts."),
+    "alerts": ("compose.cli.alerts", "alerts", "Rules, silences, maintenance; look back at alerts."),
     "anomaly": ("compose.cli.anomaly", "anomaly", "What detectors saw; say that it is none."),
     "incidents": ("compose.cli.incidents", "incidents", "Alarms that share a time and a cause."),
     "rollout": ("compose.cli.rollout", "rollout", "Start, watch and replay rollouts."),

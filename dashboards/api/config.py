@@ -22,7 +22,7 @@ class Scope(StrEnum):
     GATES = "gates"  # gate queries, the Prometheus query, Flagger's hooks
     ROLLOUTS_WRITE = "rollouts:write"  # create, pause, resume and end rollouts
     ROLLOUTS_APPROVE = "rollouts:approve"  # approve a rollback
-    ALERTS_WRITE = "alerts:write"  # look after an alert, silence some for a time
+    ALERTS_WRITE = "alerts:write"  # look after an alert, silence some for a time, make maintenance windows
     FEEDBACK_WRITE = "feedback:write"  # say that an anomaly is none, and take it back
     SAMPLES_PULL = "samples:pull"  # ask gateways for raw samples, and take them
     TOKENS_WRITE = "tokens:write"  # make, list and revoke tokens

@@ -105,6 +105,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandHouse]:
         runner = CliRunner()
         for name, options in (("rules.toml", ()), ("rules.test.toml", ("--tests",))):
             (opened.folder / name).write_text(runner.invoke(tidegate, ["alerts", "starter", *options]).stdout)
+        # A list of none prints nothing, and which command is tried before it is not known.
+        made = ("token", "create", str(opened.folder / "api.toml"), "watch", "--tenant", "acme", "--scope", "read")
+        assert runner.invoke(tidegate, made).exit_code == 0
         yield opened
 
 

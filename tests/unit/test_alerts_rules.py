@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analytics.rules.file import KINDS, RulesError, load_rules
 from analytics.rules.kinds import Rule
-from analytics.rules.spans import span_ms
+from analytics.rules.spans import MOST_MS, span_ms, span_text
 from analytics.rules.trial import values
 from analytics.rules.words import WordsError, check_words, fill_in
 from compose.cli.main import tidegate
@@ -162,6 +164,11 @@ def test_durations() -> None:
     for text in ("", "5", "m", "5 m", "1x", "-5s"):
         with pytest.raises(ValueError, match="is no duration"):
             span_ms(text)
+
+
+@given(st.integers(0, MOST_MS))
+def test_a_duration_is_written_as_it_is_read(ms: int) -> None:
+    assert span_ms(span_text(ms)) == ms
 
 
 def test_words_are_strict() -> None:

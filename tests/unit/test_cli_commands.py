@@ -309,11 +309,9 @@ def test_maintenance_windows_are_made_listed_and_removed(files: Files) -> None:
     assert once["hours"] == {"begins": "00:00", "lasts_s": 2700, "timezone": "UTC", "days": [], "date": "2999-12-01"}
     assert once["closes_at"] - once["opens_at"] == 45 * 60_000
     lines = run("alerts", "maintenance", "list", config).output.splitlines()
-    (mine,) = [
-        line for line in lines if line.startswith(f"{name}  daily at 00:00 Europe/Berlin for 86400 s, open until ")
-    ]
+    (mine,) = [line for line in lines if line.startswith(f"{name}  daily at 00:00 Europe/Berlin for 1d, open until ")]
     assert mine.endswith("acme: site=north  (ada: roof)")
-    (updates,) = [line for line in lines if line.startswith("updates  daily at 02:00 UTC for 7200 s, open")]
+    (updates,) = [line for line in lines if line.startswith("updates  daily at 02:00 UTC for 2h, open")]
     assert updates.endswith("acme: site=south  (the configuration)")
     assert lines[-1].startswith(once["id"])  # what opens last
     assert run("alerts", "maintenance", "remove", config, name).output == f"{name} is removed\n"
@@ -327,13 +325,20 @@ def test_maintenance_windows_are_made_listed_and_removed(files: Files) -> None:
     for gone in (name, "updates", "unknown"):
         assert run("alerts", "maintenance", "remove", config, gone).exit_code == 1
     for options, told in {
-        ("--for", "1h"): "needs either days or date, found neither",
+        ("--for", "1h"): "needs either --days or --date, found neither",
         ("--for", "1h", "--days", "mon,lundi"): "'lundi' is no day",
-        ("--for", "8d", "--days", "mon"): "at most a week",
+        ("--for", "8d", "--days", "mon"): "--for in seconds is 691200, expected more than 0 and at most a week",
         ("--for", "1h", "--date", "2020-01-01"): "is over already",
-        ("--for", "1h", "--date", "1.12.2026"): "expected yyyy-mm-dd",
-        ("--for", "1h", "--days", "mon", "--timezone", "Berlin"): "expected one like Europe/Berlin",
-        ("--for", "1h", "--days", "mon", "--at", "25:00"): "expected hh:mm",
+        ("--for", "1h", "--date", "1.12.2026"): "--date is '1.12.2026', expected yyyy-mm-dd",
+        (
+            "--for",
+            "1h",
+            "--days",
+            "mon",
+            "--timezone",
+            "Berlin",
+        ): "--timezone is 'Berlin', expected one like Europe/Berlin",
+        ("--for", "1h", "--days", "mon", "--at", "25:00"): "--at is '25:00', expected hh:mm",
     }.items():
         assert told in refused(*add, *options), options
 
