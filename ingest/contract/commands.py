@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -51,7 +50,7 @@ class SignedCommand(msgspec.Struct, frozen=True, kw_only=True):
 
     def signed_bytes(self) -> bytes:
         """The bytes that the signature covers. Raises binascii.Error when they are not base64."""
-        return base64.b64decode(self.payload, validate=True)
+        return binascii.a2b_base64(self.payload, strict_mode=True)
 
 
 class _Keyed(Protocol):
@@ -80,9 +79,13 @@ def sign_command(command: _Keyed, private_key: Ed25519PrivateKey) -> SignedComma
     payload = msgspec.json.encode(command)
     return SignedCommand(
         key=command.key,
-        payload=base64.b64encode(payload).decode(),
-        signature=base64.b64encode(private_key.sign(payload)).decode(),
+        payload=_base64(payload),
+        signature=_base64(private_key.sign(payload)),
     )
+
+
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def open_command(
@@ -104,7 +107,7 @@ def open_signed(
     """Verify, then parse as `kind`, as `open_command` does. Raises RefusedCommandError (malformed, unknown_key, bad_signature)."""
     try:
         signed = msgspec.json.decode(envelope, type=SignedCommand)
-        payload, signature = signed.signed_bytes(), base64.b64decode(signed.signature, validate=True)
+        payload, signature = signed.signed_bytes(), binascii.a2b_base64(signed.signature, strict_mode=True)
     except (msgspec.DecodeError, binascii.Error, ValueError, RecursionError) as error:
         raise RefusedCommandError(CommandRefusal.MALFORMED, str(error)[:200]) from error
     if vouched is None or not vouched(signed.key):

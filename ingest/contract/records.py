@@ -63,7 +63,10 @@ class Record(msgspec.Struct, frozen=True):
 
     def header(self, name: str) -> bytes | None:
         """The first header of that name, or None."""
-        return next((value for key, value in self.headers if key == name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
 
 _SPEC_VERSION = ("ce_specversion", b"1.0")
