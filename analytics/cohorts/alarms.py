@@ -13,9 +13,11 @@ from analytics.detectors.hysteresis import advance
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analytics.detectors.cohort_shift import Common, Sites
+    from analytics.detectors.cohort_shift import Common, Sites, Stepped
 
-NONE, ON, ACCEPTED = 0, 1, 2
+    Floats = NDArray[np.float64]
+
+NONE, ON, ACCEPTED = np.arange(3, dtype=np.uint8)
 BACK = 1.0
 """A slot is calm when the shift is not farther than so many units on the side of the alarm."""
 HOLD = 0.25
@@ -24,6 +26,7 @@ PATIENCE_SLOTS = 24
 """No alarm is taken for the new normal before it has lasted so many slots."""
 RELEARN_SLOTS = 512
 """What was accepted and has not calmed down after so many is learned anew."""
+_SAID = [np.uint8(change) for change in (Change.ENTERED, Change.CALMED, Change.NEW_NORMAL)]
 _RUN = ("above", "below", "run", "run_slots", "run_squares", "run_echoes")
 
 
@@ -35,7 +38,7 @@ class Alarm(NamedTuple):
 
     state: NDArray[np.uint8]
     calm: NDArray[np.uint8]
-    side: NDArray[np.float64]
+    side: Floats
     since: NDArray[np.int64]
     slots: NDArray[np.int64]
 
@@ -56,10 +59,10 @@ class Decided(NamedTuple):
     chart: Chart
     alarm: Alarm
     change: NDArray[np.uint8]
-    share: NDArray[np.float64]
+    share: Floats
     now: Common
-    usual: NDArray[np.float64]
-    unit: NDArray[np.float64]
+    usual: Floats
+    unit: Floats
 
 
 def no_alarms(cohorts: int) -> Alarm:
@@ -71,26 +74,33 @@ def decide(known: Chart, alarm: Alarm, sites: Sites, slot: Slot) -> Decided:
     """Look at a slot of each cohort. What lasts beyond patience is accepted: nothing more is said before it has calmed down."""
     now, hold = common(sites, len(known.seen)), np.where(slot.speak, HOLD * slot.enter, np.inf)
     stepped = step(known, now, When(slot.hour, alarm.state == NONE, hold))
-    chart, wanted = stepped.chart, np.maximum(slot.enter, BEYOND_USUAL * known.peak)
-    side = np.where(alarm.state == NONE, np.where(chart.above >= chart.below, 1.0, -1.0), alarm.side)
-    hits = slot.speak & (stepped.highest >= wanted)
-    changes = advance((alarm.state != NONE).astype(np.uint8), alarm.calm, hits, stepped.distance * side < BACK)
-    lasting = (alarm.state == ON) & ~changes.left & (slot.at - alarm.since >= slot.patience_ms)
-    change = np.zeros(len(side), np.uint8)
-    change[changes.entered], change[changes.left & (alarm.state == ON)] = Change.ENTERED, Change.CALMED
-    change[lasting] = Change.NEW_NORMAL
-    state = np.where(changes.entered, ON, np.where(changes.left, NONE, np.where(lasting, ACCEPTED, alarm.state)))
-    slots = np.where(state == ACCEPTED, alarm.slots + 1, 0)
-    anew = slots > RELEARN_SLOTS
-    at_rest = (alarm.state == NONE) & (stepped.highest == 0.0) | changes.left | anew
-    since = np.where(at_rest, slot.at, alarm.since)
-    after = Alarm(np.where(anew, NONE, state).astype(np.uint8), changes.calm, side, since, slots * ~anew)
-    # What would have been an alarm, had it been seen enough, is part of the normal.
-    learned = (alarm.state == NONE) & ~slot.speak & (stepped.highest >= wanted)
-    chart = chart._replace(peak=np.where(learned, np.maximum(chart.peak, chart.run), chart.peak))
-    chart = _without(chart, changes.left | learned, _RUN)
-    chart = _without(chart, anew, Chart._fields)
-    return Decided(chart, after, change, stepped.highest / wanted, now, known.usual[slot.hour], stepped.unit)
+    share = stepped.highest / np.maximum(slot.enter, BEYOND_USUAL * known.peak)
+    after, change = _advance(alarm, stepped, slot, share)
+    # What would have been an alarm, had it been seen for long enough, is part of the normal.
+    early = (alarm.state == NONE) & ~slot.speak & (share >= 1.0)
+    chart = stepped.chart._replace(peak=np.where(early, stepped.chart.run, stepped.chart.peak))
+    chart = _without(chart, early | (after.state == NONE) & (alarm.state != NONE), _RUN)
+    chart = _without(chart, alarm.slots >= RELEARN_SLOTS, Chart._fields)
+    return Decided(chart, after, change, share, now, stepped.usual, stepped.unit)
+
+
+def _advance(alarm: Alarm, stepped: Stepped, slot: Slot, share: Floats) -> tuple[Alarm, NDArray[np.uint8]]:
+    was_on, at_rest = alarm.state == ON, alarm.state == NONE
+    side = np.where(at_rest, np.where(stepped.chart.above >= stepped.chart.below, 1.0, -1.0), alarm.side)
+    hits, calms = slot.speak & (share >= 1.0), stepped.distance * side < BACK
+    changes = advance((~at_rest).astype(np.uint8), alarm.calm, hits, calms)
+    lasting = was_on & ~changes.left & (slot.at - alarm.since >= slot.patience_ms)
+    change = np.select([changes.entered, changes.left & was_on, lasting], _SAID, np.uint8(Change.NOTHING))
+    anew = alarm.slots >= RELEARN_SLOTS
+    state = np.select([changes.entered, changes.left | anew, lasting], [ON, NONE, ACCEPTED], alarm.state)
+    after = Alarm(
+        state=state,
+        calm=changes.calm,
+        side=side,
+        since=np.where(at_rest & (stepped.highest == 0.0) | (state == NONE) & ~at_rest, slot.at, alarm.since),
+        slots=np.where(state == ACCEPTED, alarm.slots + 1, 0),
+    )
+    return after, change
 
 
 def _without(chart: Chart, cohorts: NDArray[np.bool_], names: tuple[str, ...]) -> Chart:

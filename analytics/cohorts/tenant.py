@@ -97,6 +97,7 @@ class Cohorts:
         )
         found = decide(chart, alarm, sites, slot)
         self.charts.put(numbers, found.chart, found.alarm, told.at)
+        self.charts.begun[numbers[found.chart.seen == 0]] = told.at  # they are learned anew
         # Of a family its firmwares tell, where there are any that are looked at.
         parted = {family_of(name) for name, speaks in zip(names, slot.speak, strict=True) if speaks and not name.family}
         for place, (name, number) in enumerate(zip(names, numbers.tolist(), strict=True)):

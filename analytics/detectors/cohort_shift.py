@@ -115,10 +115,11 @@ class When(NamedTuple):
 
 
 class Stepped(NamedTuple):
-    """The chart after a slot; and of each cohort, shape (cohorts,): its distance and the `unit` it is in, the higher sum."""
+    """The chart after a slot; and of each cohort, shape (cohorts,): its distance from what is usual, the `unit` it is in, the higher sum."""
 
     chart: Chart
     distance: Floats
+    usual: Floats
     unit: Floats
     highest: Floats
 
@@ -152,7 +153,7 @@ def medians(values: Floats, cohort: Ints, number: Ints) -> Floats:
 
 def step(known: Chart, now: Common, when: When) -> Stepped:
     """One slot on; what is not `learns` stands still."""
-    unit, usual, slots = unit_of(known, now), known.usual[when.hour], known.slots[when.hour]
+    unit, usual, slots = unit_of(known, now), usual_of(known, now, when.hour), known.slots[when.hour]
     distance = np.clip((now.shift - usual) / unit, -CLIP, CLIP)
     moved, counts = distance * unit, known.seen >= SETTLED
     above = np.where(counts, np.maximum(known.above + distance - REFERENCE, 0.0), 0.0)
@@ -184,7 +185,14 @@ def step(known: Chart, now: Common, when: When) -> Stepped:
         seen=known.seen + 1.0,
     )
     chart = Chart(*(np.where(when.learns, new, old) for new, old in zip(learned, known, strict=True)))
-    return Stepped(chart, distance, unit, np.maximum(chart.above, chart.below))
+    return Stepped(chart, distance, usual, unit, np.maximum(chart.above, chart.below))
+
+
+def usual_of(known: Chart, now: Common, hour: int) -> Floats:
+    """The usual shift at this hour, shape (cohorts,): the mean of all hours where it was not seen yet, at first what it is now."""
+    mean = (known.usual * known.slots).sum(axis=0) / np.maximum(known.slots.sum(axis=0), 1.0)
+    of_others = np.where(known.seen == 0.0, now.shift, mean)
+    return np.where(known.slots[hour] > 0.0, known.usual[hour], of_others)
 
 
 def unit_of(known: Chart, now: Common) -> Floats:

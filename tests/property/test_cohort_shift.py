@@ -69,7 +69,11 @@ class Plain:
         alike = self.echo / max(self.variance, 1e-30) + 1 / math.sqrt(self.seen + 1)
         alike = min(max(alike, 0.0), MOST_ALIKE)
         unit = max(math.sqrt(self.variance), error, LEAST_UNIT) * math.sqrt((1 + alike) / (1 - alike))
-        distance = min(max((now["shift"] - self.usual[hour]) / unit, -CLIP), CLIP)
+        usual = self.usual[hour]
+        if not self.slots[hour]:
+            pairs = zip(self.usual, self.slots, strict=True)
+            usual = sum(one * slots for one, slots in pairs) / max(sum(self.slots), 1) if self.seen else now["shift"]
+        distance = min(max((now["shift"] - usual) / unit, -CLIP), CLIP)
         if self.seen >= SETTLED:
             self.above = max(self.above + distance - REFERENCE, 0.0)
             self.below = max(self.below - distance - REFERENCE, 0.0)
@@ -79,8 +83,9 @@ class Plain:
             of_run = 1 - (1 - weight) ** len(self.waiting)
             self.variance += of_run * (sum(one for one, _ in self.waiting) / len(self.waiting) - self.variance)
             self.echo += of_run * (sum(one for _, one in self.waiting) / len(self.waiting) - self.echo)
-            self.usual[hour] += max(1 / (self.slots[hour] + 2), 1 / HOUR_MEMORY) * distance * unit
+            usual += max(1 / (self.slots[hour] + 2), 1 / HOUR_MEMORY) * distance * unit
             self.waiting = []
+        self.usual[hour] = usual
         self.last, self.seen = distance * unit, self.seen + 1
         self.slots[hour] += 1
         self.between += weight * (now["between"] - self.between)
@@ -105,9 +110,7 @@ def test_what_sites_have_in_common_is_that_of_a_loop(cohorts: list[list[list[flo
 @given(st.lists(st.tuples(SLOT, SLOT), min_size=1, max_size=60), st.sampled_from([0.5, 3.0, math.inf]))
 def test_a_chart_is_that_of_a_loop(slots: list[tuple[tuple[list[list[float]], int, bool], ...]], hold: float) -> None:
     chart, plain = fresh(2), [Plain(), Plain()]
-    chart = chart._replace(seen=np.full(2, float(SETTLED - 5)))
-    for one in plain:
-        one.seen = SETTLED - 5
+    chart, plain[1].seen = chart._replace(seen=np.array([0.0, SETTLED - 5])), SETTLED - 5
     for both in slots:
         hour = both[0][1]
         learns = np.array([slot[2] for slot in both])

@@ -7,7 +7,7 @@ import random
 import msgspec
 import pytest
 
-from analytics.cohorts.alarms import PATIENCE_SLOTS
+from analytics.cohorts.alarms import PATIENCE_SLOTS, RELEARN_SLOTS
 from analytics.detect.config import DetectConfig
 from analytics.detect.reasons import AnomalyReason
 from ingest.contract.events import AnomalyStatus, CohortPart
@@ -124,6 +124,18 @@ def test_what_lasts_is_accepted_once_and_its_end_is_no_alarm() -> None:
         fleet.shift(0.992**slot)
         assert fleet.run(1) == []
     fleet.shift(-1.0)
+    assert statuses(fleet.run(SOON)) == [ENTERED]
+
+
+def test_what_was_accepted_and_stays_is_learned_anew_and_then_a_shift_is_told_again() -> None:
+    fleet = Fleet()
+    fleet.run(LEARNS)
+    fleet.shift(1.0)
+    fleet.run(PATIENCE_SLOTS + RELEARN_SLOTS)
+    begun = [int(at) for at in fleet.tenant.charts.begun]
+    assert fleet.run(LEARNS) == []
+    assert all(int(at) > before for at, before in zip(fleet.tenant.charts.begun, begun, strict=True))
+    fleet.shift(2.0)
     assert statuses(fleet.run(SOON)) == [ENTERED]
 
 
