@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from analytics.columns import COLUMNS, HOT, Planes
+from analytics.detectors.rows import where
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def neighbours(some: Ordered) -> Neighbours:
         return Neighbours(some.series, some.rows, _NONE)
     rows = np.full(last - first + 1, -1, np.int64)
     rows[some.series - first] = some.rows
-    absent = np.flatnonzero(rows < 0)
+    absent = where(rows < 0)
     rows[absent] = some.rows[0]
     return Neighbours(np.arange(first, last + 1, dtype=np.int32), rows, absent)
 

@@ -11,6 +11,7 @@ from analytics.detect.merge import Detector
 from analytics.detectors.alike import relative, shift
 from analytics.detectors.hysteresis import CALM, middle_of_three
 from analytics.detectors.level import UNCLIPPED, Judgement, Levels, distances, judge, learn, surprise
+from analytics.detectors.rows import where
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def look(state: State, pools: Pools, members: Members, seen: Seen, min_windows: 
     cohorts, calms = state["cohort"], np.zeros(len(bins), np.bool_)
     speaks = (state["seen"] >= min_windows) & pools.speaks_for(Detector.LEVEL, members)
     # Few rows reach the lowest threshold of any pool: only these are held against their own.
-    some, on = np.flatnonzero(middle >= pools.least(Detector.LEVEL)), np.flatnonzero(state["alarm"])
+    some, on = where(middle >= pools.least(Detector.LEVEL)), where(state["alarm"])
     enter, (hits, hit_two_ago) = pools.level(cohorts[some]).enter, np.zeros((2, len(bins)), np.bool_)
     hits[some] = speaks[some] & (middle[some] >= enter)
     hit_two_ago[some] = state["bin_2"][some] >= enter
@@ -72,13 +73,13 @@ def look(state: State, pools: Pools, members: Members, seen: Seen, min_windows: 
 def stands_alone(state: State, pools: Pools, seen: Seen, found: ByLevel, end: NDArray[np.int64]) -> NDArray[np.bool_]:
     """The hits, without those of young pools that are not far from what the like rows of this block have in common."""
     hits = found.hits.copy()
-    rows = np.flatnonzero(hits & (state["alarm"] == 0))
+    rows = where(hits & (state["alarm"] == 0))
     if not rows.size:
         return hits
     distance = distances(state["level"], seen.near, found.judgement.scale)
     for cohort in np.unique(state["cohort"][rows]):
         of_cohort = state["cohort"] == cohort
-        mine = np.flatnonzero(of_cohort & hits)
+        mine = where(of_cohort & hits)
         if pools.young(int(cohort), int(end[mine[0]])):
             apart = np.abs(relative(distance[mine], shift(distance[of_cohort])))
             enter = pools.level(state["cohort"][mine]).enter
@@ -88,7 +89,7 @@ def stands_alone(state: State, pools: Pools, seen: Seen, found: ByLevel, end: ND
 
 def take(state: State, pools: Pools, members: Members, seen: Seen, found: ByLevel) -> None:
     """Learn and pool the rows that are neither in alarm nor idle, and remember their surprise."""
-    levels, on = _levels(state), np.flatnonzero(state["alarm"])
+    levels, on = _levels(state), where(state["alarm"])
     saved = levels.of(on)
     learn(levels, seen.near, seen.samples, found.judgement)
     levels.put_back(on, saved)
@@ -108,13 +109,13 @@ def _pool(state: State, pools: Pools, members: Members, middle: NDArray[np.uint8
     remarkable = calm & (middle >= REMARKABLE)
     quiet = np.minimum(state["quiet"], CALM) + np.uint8(1)
     np.copyto(state["quiet"], quiet * ~remarkable, where=calm)
-    over = np.flatnonzero(calm & (state["peak"] > 0) & (state["quiet"] >= CALM))
+    over = where(calm & (state["peak"] > 0) & (state["quiet"] >= CALM))
     ordinary = calm & ~remarkable & (state["seen"] > POOLED_AGE)
     ordinary[idle] = False
     pools.add_those(Detector.LEVEL, members, middle, ordinary)
     if over.size:
         pools.add(Detector.LEVEL, pools.members(state["cohort"][over]), state["peak"][over])
-    rises = np.flatnonzero(remarkable)
+    rises = where(remarkable)
     state["peak"][rises] = np.maximum(state["peak"][rises], middle[rises])
     state["peak"][over] = 0
     state["peak"][~calm] = 0

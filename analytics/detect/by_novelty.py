@@ -13,6 +13,7 @@ from analytics.detectors.novelty import WARM_UP, Ranges, beyond, gathered, newes
 from analytics.detectors.onset import fade
 from analytics.detectors.own_past import MOST, rarity
 from analytics.detectors.profile import HOUR_MS, Coded, add_hour, expect
+from analytics.detectors.rows import where
 from analytics.detectors.signals import Moving, Signals, Window, advance
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def turn_hour(block: Block, end: NDArray[np.int64]) -> None:
     if not end.size or (end.max() - 1) // HOUR_MS == (int(state["last_end"].min()) - 1) // HOUR_MS:
         return
     before, now = (state["last_end"] - 1) // HOUR_MS, (end - 1) // HOUR_MS
-    turned = np.flatnonzero(before != now)
+    turned = where(before != now)
     _learn_hours(block, turned[(state["hour_windows"][turned] > 0) & (state["alarm"][turned] == 0)], before)
     state["hour_sum"][turned], state["hour_windows"][turned] = 0.0, 0
     state["expected"][turned] = expect(_coded(block, turned), now[turned])
@@ -71,10 +72,10 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
     signals = advance(Moving(*(state[name] for name in Moving._fields)), state["windows"], now)
     summed = scores(Ranges(state["low"], state["high"]), signals, least)
     summed[state["windows"] < WARM_UP] = 0.0
-    on = np.flatnonzero(state["alarm"])
+    on = where(state["alarm"])
     is_new = summed > 0
     is_new[on] = True
-    rows = np.flatnonzero(is_new)
+    rows = where(is_new)
     score = summed.take(rows)
     since, part = score, np.zeros(0, np.uint8)
     if on.size:
@@ -104,7 +105,7 @@ def look(block: Block, alarms: Alarms, pools: Pools, now: Window, least: NDArray
 def name(state: State, found: ByNovelty, change: NDArray[np.uint8], part: NDArray[np.uint8]) -> None:
     """Write into `part`, shape (rows,), the signal that is the newest, of the rows in alarm and of those with a change."""
     part[found.on] = found.part
-    told = np.flatnonzero(change)
+    told = where(change)
     told = told[~np.isin(told, found.on)]
     if told.size:
         known = Ranges(state["low"], state["high"]).of(told)

@@ -19,6 +19,7 @@ from analytics.detect.alarms import Alarm
 from analytics.detect.merge import Detector
 from analytics.detect.pools import SILENT
 from analytics.detect.round import REBASELINE_WINDOWS, Change
+from analytics.detectors.rows import where
 from analytics.detectors.silence import FEWEST, WINDOWS, missed, surprise, unusual
 from analytics.pair_index import MISSING
 
@@ -76,7 +77,7 @@ class Silences:
         if not len(batch):
             return []
         table, start = memory.table, batch.column("start")
-        some = np.flatnonzero((start > seen.last_end) | (table["absent"].take(seen.series, mode="clip") != Absent.NO))
+        some = where((start > seen.last_end) | (table["absent"].take(seen.series, mode="clip") != Absent.NO))
         if not some.size:
             return []
         until = np.minimum(self._heard.take(seen.devices[batch.column("device")[some]], mode="clip"), start[some])
@@ -127,7 +128,7 @@ class Silences:
         else:
             latest, order = np.zeros(len(seen.devices), np.int64), np.argsort(end, kind="stable")
             latest[rows[order]] = end[order]
-        talking = np.flatnonzero(latest)
+        talking = where(latest)
         numbers, latest = seen.devices[talking], latest[talking]
         heard = self._heard[numbers]
         newer = (latest > heard) | (latest < heard - relearn_after_ms)
@@ -138,7 +139,7 @@ class Silences:
         here = slice(min(self._next, high), min(self._next + count, high))
         heard = self._heard.take(table["device"][here], mode="clip")
         behind = heard - table["last_end"][here] > FEWEST * table["width"][here].astype(np.int64)
-        found = np.flatnonzero(behind) + here.start
+        found = where(behind) + here.start
         self._next = here.stop if here.stop < high else 0
         if found.size:
             expected = (table["last_end"][found] > 0) & (table["absent"][found] == Absent.NO)
@@ -163,7 +164,7 @@ def _back(memory: Memory, series: Ints, until: Ints) -> list[Silent]:
 
 def _go_on(memory: Memory, series: Ints, heard: Ints) -> list[Silent]:
     table, rules = memory.table, memory.rules
-    on = np.flatnonzero(table["absent"][series] == Absent.MISSED)
+    on = where(table["absent"][series] == Absent.MISSED)
     if not on.size:
         return []
     series, heard = series[on], heard[on]

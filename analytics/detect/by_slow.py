@@ -12,6 +12,7 @@ import numpy as np
 from analytics.calibrate import bins_of
 from analytics.detect.merge import STRIDE, TERMS, Detector
 from analytics.detectors import drift, unrest
+from analytics.detectors.rows import where
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def alarm_of(detector: Detector) -> int:
 
 def look(state: State, pools: Pools, rows: Rows, seen: Seen, level: ByLevel) -> tuple[BySlow, BySlow]:
     """Move the means on by a window, pool them, and judge: drift and unrest."""
-    known, on = state["slow_seen"], np.flatnonzero(state["alarm"])
+    known, on = state["slow_seen"], where(state["alarm"])
     weight = drift.slow_weight(known)
     weight[on] = 0.0
     slow = drift.Slow(state["slow_level"], state["slow_scale"], state["lean"])
@@ -86,7 +87,7 @@ def forget(state: State, rows: NDArray[Any]) -> None:
 def _judge(state: State, pools: Pools, detector: Detector, surprises: NDArray[np.float32]) -> BySlow:
     is_high = np.zeros(len(surprises), np.bool_)
     is_high[pools.high(detector, state["cohort"], surprises)] = True
-    rows = np.flatnonzero(is_high | (state[_PEAK[detector]] > 0))
+    rows = where(is_high | (state[_PEAK[detector]] > 0))
     found, bins = pools.thresholds(detector, state["cohort"][rows]), bins_of(surprises[rows])
     high = is_high[rows]
     holds = high & (state["alarm"][rows] == alarm_of(detector))

@@ -20,6 +20,7 @@ from analytics.detect.pools import CohortKey, Pools
 from analytics.detect.round import LARGEST, Change, Memory, Outcome, Rows, Rules, step
 from analytics.detect.rounds import blocks, one_each
 from analytics.detectors.kinds import BY_NAME, GAUGE, is_rated
+from analytics.detectors.rows import where
 from analytics.pair_index import MISSING
 from analytics.series import SeriesTable
 from ingest.contract.events import CohortEvent
@@ -126,7 +127,7 @@ class Engine:
         unsettled = columns["width"].take(series, mode="clip") != width
         if moved is not None:
             unsettled |= moved[batch.column("device")]
-        for row in np.flatnonzero(unsettled & (series != MISSING)):
+        for row in where(unsettled & (series != MISSING)):
             metric = batch.metrics[batch.column("metric")[row]]
             hardware = batch.devices[batch.column("device")[row]].hardware
             cohort = self.pools.cohort(CohortKey(batch.origin.tenant, metric.name, hardware, int(width[row])))
@@ -151,7 +152,7 @@ class Engine:
         revised, known = batch.column("revision") > 0, series != MISSING
         finite = np.isfinite(batch.column("sum")) & np.isfinite(batch.column("last"))
         usable = ~revised & finite & known
-        found = np.flatnonzero(usable & is_later)
+        found = where(usable & is_later)
         for reason, count in (
             ("revised", np.count_nonzero(revised)),
             ("too_many_series", len(batch) - np.count_nonzero(known)),
@@ -193,7 +194,7 @@ class Engine:
         return Decision(
             device=_known(self.table.devices.names[device]),
             metric=_known(self.table.metrics.names[columns["metric"][series]]),
-            attributes=batch.devices[int(np.flatnonzero(devices == device)[-1])],
+            attributes=batch.devices[int(where(devices == device)[-1])],
             change=silent.change,
             at=silent.at,
             since=silent.since,
@@ -239,7 +240,7 @@ def _within(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _changed(outcome: Outcome) -> NDArray[np.int64]:
-    return np.flatnonzero(outcome.change != Change.NOTHING)
+    return where(outcome.change != Change.NOTHING)
 
 
 def _rounded(number: float) -> float:

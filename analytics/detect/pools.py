@@ -25,6 +25,7 @@ from analytics.calibrate import (
 from analytics.detect.merge import LATER, RARE, TERMS, Detector
 from analytics.detect.waiting import waits
 from analytics.detectors.hysteresis import LEAVE_SHARE
+from analytics.detectors.rows import where
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +137,7 @@ class Pools:
         found = self.thresholds(Detector.NOVELTY, cohorts)
         pools = self._pool[cohorts]
         alone = (self._members[pools] < self._wanted[pools]) & (windows >= self._own_from)
-        own = np.flatnonzero(~found.pooled & alone)
+        own = where(~found.pooled & alone)
         found.enter[own], found.calm[own] = _bins_for(self._own_rarity[cohorts[own]])
         found.enter[found.pooled & (windows < TERMS[Detector.NOVELTY].windows)] = SILENT
         return found
@@ -145,7 +146,7 @@ class Pools:
         """Which pools speak for rows of these cohorts, shape (rows,); where they are `idle`, by number, any of the others'."""
         pools = self._pool.take(cohorts)
         if idle.size:
-            apart = np.flatnonzero(idle != np.arange(len(idle)))
+            apart = where(idle != np.arange(len(idle)))
             pools[idle] = pools[apart[0] if apart.size else len(idle) % len(pools)]
         first = int(pools.min())
         return Members(pools, first, int(pools.max()), (pools - first) * BINS)
@@ -154,11 +155,11 @@ class Pools:
         self, detector: Detector, members: Members, bins: NDArray[np.uint8], counts: NDArray[np.bool_]
     ) -> None:
         """Pool one window of each row that `counts`, shape (rows,)."""
-        others = np.flatnonzero(~counts)
+        others = where(~counts)
         if len(others) <= len(counts) // 4:
             self.add(detector, members, bins, others)
         elif len(others) < len(counts):
-            self.add(detector, members.of(np.flatnonzero(counts)), bins[counts])
+            self.add(detector, members.of(where(counts)), bins[counts])
 
     def add(
         self, detector: Detector, members: Members, bins: NDArray[np.uint8], others: NDArray[np.int64] = NO_ROWS
@@ -180,7 +181,7 @@ class Pools:
         due = points >= np.maximum(self._least[detector], fitted * (1 + REFIT_GROWTH))
         waited = points * TERMS[detector].stride >= sizes * waits(sizes, detector)
         due &= (sizes >= self._wanted[first : last + 1]) & waited
-        for pool in np.flatnonzero(due) + first:
+        for pool in where(due) + first:
             if pool != ALONE:
                 self._fit(int(pool), detector)
                 for rare in RARE if detector is Detector.LEVEL else ():
@@ -208,7 +209,7 @@ class Pools:
     def high(self, detector: Detector, cohorts: NDArray[np.int16], surprises: NDArray[np.float32]) -> NDArray[np.int64]:
         """Which rows, by number, are not calm: their surprise is in the bin below which a row is calm, or above it."""
         least = EDGES[self._calm[detector]].astype(np.float32)
-        some = np.flatnonzero(surprises >= least.min())
+        some = where(surprises >= least.min())
         high: NDArray[np.int64] = some[surprises[some] >= least[self._pool[cohorts[some]]]]
         return high
 

@@ -18,6 +18,7 @@ from analytics.detect.pools import NO_ROWS
 from analytics.detectors.hysteresis import advance
 from analytics.detectors.kinds import GAUGE, GROWING, is_growing, observe
 from analytics.detectors.resolution import finer, least_rate_scale, least_scale
+from analytics.detectors.rows import where
 from analytics.detectors.signals import Window
 
 if TYPE_CHECKING:
@@ -125,6 +126,13 @@ class Outcome(NamedTuple):
                 column[rows] = 0
 
 
+class _Told(NamedTuple):
+    """What is said of each row, and since when: the columns of `Outcome` that are written as things happen."""
+
+    change: NDArray[np.uint8]
+    since: NDArray[np.int64]
+
+
 class _Window(NamedTuple):
     """Rows with what is looked at of them: values in the metric's unit (per second).
 
@@ -142,61 +150,63 @@ class _Window(NamedTuple):
 def step(memory: Memory, rows: Rows) -> Outcome:
     """Take one window of each series into `memory`, and say what changed."""
     block = Block(memory.table, rows.series)
-    state, outcome = block.state, _nothing(len(rows.series))
+    state, told = block.state, _Told(np.zeros(len(rows.series), np.uint8), np.zeros(len(rows.series), np.int64))
     saved = state.put_aside(rows.absent)
     state["last_end"][rows.absent] = rows.end[rows.absent] - rows.width[rows.absent]
-    _begin_anew(block, memory, rows, outcome)
+    _begin_anew(block, memory, rows, told)
     by_novelty.turn_hour(block, rows.end)
     _count_rises(state, rows, memory.rules)
     elapsed = np.maximum(rows.end - state["last_end"], 1)
     seen = observe(state["kind"], rows.mean, rows.last, state["previous"], elapsed)
     state["last_end"][:] = rows.end
     idle = np.sort(np.concatenate([rows.absent, seen.idle]))  # who is absent is at rest, and so no idle one
-    if len(idle) < len(rows.series):
-        outcome = _look_beside(block, memory, _Window(rows, seen.values, seen.rated, elapsed, idle), outcome)
+    if len(idle) == len(rows.series):
+        outcome = _outcome(told)
+    else:
+        # What is idle is looked at as well, so that no row has to be moved, but as something that is at rest.
+        aside = state.put_aside(seen.idle)
+        outcome = _look(block, memory, _Window(rows, seen.values, seen.rated, elapsed, idle), told)
+        state.restore(seen.idle, aside)
+        outcome.forget(idle)
     _remember(block, rows, memory.rules)
     state.restore(rows.absent, saved)
     block.give_back()
     return outcome
 
 
-def _look_beside(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Outcome:
-    # What is idle is looked at as well, so that no row has to be moved, but as something that is at rest.
-    saved = block.state.put_aside(window.idle)
-    outcome = _look(block, memory, window, outcome)
-    block.state.restore(window.idle, saved)
-    outcome.forget(window.idle)
-    return outcome
+def _outcome(told: _Told, **looked_at: NDArray[Any]) -> Outcome:
+    # What was not looked at is 0.
+    rest = {name: np.zeros(len(told.change), dtype) for name, dtype in _DTYPES.items() if name not in looked_at}
+    return Outcome(change=told.change, since=told.since, **looked_at, **rest)
 
 
-def _nothing(rows: int) -> Outcome:
-    dtypes = ("u1", "f8", "f8", "f4", "u1", "f4", "?", "u1", "i8", "?", "?", "u1", "u1", "u1")
-    return Outcome._make(np.zeros(rows, dtype) for dtype in dtypes)
+_DTYPES = {"value": "f8", "expected": "f8", "scale": "f4", "surprise": "u1", "rarity": "f4", "begun": "?", "part": "u1"}
+_DTYPES |= {"by_level": "?", "by_novelty": "?", "stuck": "u1", "drift": "u1", "unrest": "u1"}
 
 
-def _begin_anew(block: Block, memory: Memory, rows: Rows, outcome: Outcome) -> None:
+def _begin_anew(block: Block, memory: Memory, rows: Rows, told: _Told) -> None:
     state, alarms, rules = block.state, memory.alarms, memory.rules
     # Silent for long: what was normal then need not be so now. An alarm is not ended by silence.
     if rows.end.max() - state["last_end"].min() > rules.relearn_after_ms:
         silent = rows.end - rows.width - state["last_end"] > rules.relearn_after_ms
-        _relearn(state, np.flatnonzero(silent & (state["last_end"] > 0) & (state["alarm"] == 0)))
-    on = np.flatnonzero(state["alarm"])
+        _relearn(state, where(silent & (state["last_end"] > 0) & (state["alarm"] == 0)))
+    on = where(state["alarm"])
     if on.size:
         # The alarm has lasted so long that this is how it is now.
         patience = np.maximum(rules.rebaseline_ms, REBASELINE_WINDOWS * rows.width[on].astype(np.int64))
         since = alarms.of(block.series[on].astype(np.int64)).since
         lasting = on[rows.end[on] - since >= patience]
-        outcome.change[lasting], outcome.since[on] = Change.NEW_NORMAL, since
+        told.change[lasting], told.since[on] = Change.NEW_NORMAL, since
         alarms.end(block.series[lasting].astype(np.int64))
         by_stuck.accept(state, lasting)
         _relearn(state, lasting)
     # It was taken for something that only grows, and is not.
-    grows = np.flatnonzero(state["kind"] == GROWING)
+    grows = where(state["kind"] == GROWING)
     fell = grows[rows.last[grows] < state["previous"][grows]]
     if fell.size:
         ends = fell[state["alarm"][fell] != 0]
         alarms.end(block.series[ends].astype(np.int64))
-        outcome.change[ends] = Change.RELEARNED
+        told.change[ends] = Change.RELEARNED
         block.reset(fell)
         state["kind"][fell] = GAUGE
 
@@ -206,7 +216,7 @@ def _relearn(state: State, rows: NDArray[np.int64]) -> None:
         state[name][rows] = 0
 
 
-def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Outcome:
+def _look(block: Block, memory: Memory, window: _Window, told: _Told) -> Outcome:
     state, pools = block.state, memory.pools
     near = _near(state, window.values)
     seen = by_level.Seen(near, window.rows.samples, _least(state, window), window.idle)
@@ -214,7 +224,8 @@ def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Ou
     level = by_level.look(state, pools, members, seen, memory.rules.min_windows)
     now = Window(near, state["expected"], level.judgement.surprise)
     novel = by_novelty.look(block, memory.alarms, pools, now, seen.least)
-    outcome = outcome._replace(
+    outcome = _outcome(
+        told,
         value=window.values,
         expected=state["origin"] + state["level"].astype(np.float64),
         scale=level.judgement.scale,
@@ -233,7 +244,7 @@ def _look(block: Block, memory: Memory, window: _Window, outcome: Outcome) -> Ou
 
 
 def _near(state: State, values: NDArray[np.float64]) -> NDArray[np.float32]:
-    first = np.flatnonzero(state["windows"] == 0)
+    first = where(state["windows"] == 0)
     state["origin"][first] = values[first]
     near: NDArray[np.float32] = (values - state["origin"]).astype(np.float32)
     if near.max() > FARTHEST or near.min() < -FARTHEST:
@@ -255,7 +266,7 @@ def _least(state: State, window: _Window) -> NDArray[np.float32]:
 
 def _decide(block: Block, memory: Memory, rows: Rows, outcome: Outcome, looks: Looks) -> None:
     state, alarms, hits = block.state, memory.alarms, looks.hits()
-    some = np.flatnonzero(hits | (state["alarm"] != 0))
+    some = where(hits | (state["alarm"] != 0))
     if not some.size:
         return
     changes = advance(state["alarm"][some], state["calm"][some], hits[some], looks.calms()[some])
@@ -280,7 +291,7 @@ def _tell(block: Block, memory: Memory, rows: Rows, outcome: Outcome, lasting: N
 
 
 def _count_rises(state: State, rows: Rows, rules: Rules) -> None:
-    young = np.flatnonzero((state["kind"] == GAUGE) & (state["seen"] <= rules.min_windows))
+    young = where((state["kind"] == GAUGE) & (state["seen"] <= rules.min_windows))
     if young.size:
         last, previous = rows.last[young], state["previous"][young]
         state["rises"][young] += last > previous
@@ -293,9 +304,9 @@ def _remember(block: Block, rows: Rows, rules: Rules) -> None:
     if young.any():
         grows = young & (state["seen"] == rules.min_windows) & (state["alarm"] == 0)
         grows &= is_growing(state["kind"], state["rises"], state["falls"], rules.min_windows)
-        rows_that_grow = np.flatnonzero(grows)
+        rows_that_grow = where(grows)
         block.reset(rows_that_grow)
         state["kind"][rows_that_grow] = GROWING
-    coarse = np.flatnonzero(young | (state["scale"] < state["resolution"]))
+    coarse = where(young | (state["scale"] < state["resolution"]))
     state["resolution"][coarse] = finer(state["resolution"][coarse], rows.last[coarse])
     state["previous"][:] = rows.last

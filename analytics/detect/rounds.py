@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from analytics.detectors.rows import where
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,14 +40,14 @@ def one_each(index: Ints, series: NDArray[np.int32], end: Ints) -> Iterator[Orde
         yield ordered
         return
     by_end = index[np.argsort(end[index], kind="stable")]
-    ends_of_parts = np.flatnonzero(np.diff(end[by_end])) + 1
+    ends_of_parts = where(np.diff(end[by_end])) + 1
     for part in np.split(by_end, ends_of_parts)[-MOST_ROUNDS:]:
         yield _ascending(part[_last_of_series(part, series)], series)
 
 
 def blocks(ordered: Ordered) -> Iterator[Ordered]:
     """These in parts of at most `ROWS_AT_ONCE`, so that few series that lie apart do not part the many others."""
-    gaps = np.flatnonzero(np.diff(ordered.series) > FAR) + 1
+    gaps = where(np.diff(ordered.series) > FAR) + 1
     ends = [0, *gaps.tolist(), len(ordered.rows)] if gaps.size * FEW < len(ordered.rows) else [0, len(ordered.rows)]
     parts = [Ordered(ordered.rows[a:b], ordered.series[a:b]) for a, b in itertools.pairwise(ends)]
     few = [part for part in parts if len(part.rows) < FEW]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from analytics.detectors.rows import where
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -58,7 +60,7 @@ def advance(known: Slow, now: Window, seen: NDArray[np.uint16], weight: Floats) 
 
     `weight`: see `slow_weight`; 0 for rows that do not learn.
     """
-    first = np.flatnonzero(seen == 0)
+    first = where(seen == 0)
     known.level[first], known.scale[first] = now.values[first], 0.0
     scale = np.maximum(known.scale, now.least)
     scale *= now.wider
@@ -68,7 +70,7 @@ def advance(known: Slow, now: Window, seen: NDArray[np.uint16], weight: Floats) 
     np.maximum(counted, np.negative(most, out=most), out=counted)
     distance: Floats = counted / scale
     known.lean[:] += _NEWEST * (distance - known.lean)
-    young = np.flatnonzero(seen < UNCLIPPED)
+    young = where(seen < UNCLIPPED)
     counted[young] = away[young]
     known.level[:] += weight * counted
     known.scale[:] += weight * (np.abs(counted) / now.wider * _FROM_DEVIATION - known.scale)

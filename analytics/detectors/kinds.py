@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from analytics.detectors.rows import where
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -45,7 +47,7 @@ def observe(
     elapsed_ms: NDArray[np.int64],
 ) -> Observations:
     """Gauges: the window's mean. Counters: growth per second since the window before, which is NaN when there is none."""
-    rated, idle = np.flatnonzero(is_rated(kind)), np.flatnonzero(kind == STATE)
+    rated, idle = where(is_rated(kind)), where(kind == STATE)
     if not rated.size and not idle.size:
         return Observations(means, rated, idle)
     values, growth = means.copy(), last[rated] - previous[rated]

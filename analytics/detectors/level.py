@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from analytics.detectors.rows import where
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -44,7 +46,7 @@ class _ByAge(NamedTuple):
     def of(numbers: NDArray[np.float64]) -> _ByAge:
         """These, of shape (SEEN_MOST + 1,)."""
         rounded = numbers.astype(np.float32)
-        return _ByAge(rounded, int(np.flatnonzero(rounded != rounded[-1]).max(initial=-1)) + 1)
+        return _ByAge(rounded, int(where(rounded != rounded[-1]).max(initial=-1)) + 1)
 
     def take(self, seen: NDArray[np.integer[Any]]) -> NDArray[np.float32] | np.float32:
         """That of each row; one number for all when it is the same."""
@@ -130,7 +132,7 @@ def learn(known: Levels, values: NDArray[np.float32], samples: NDArray[np.float3
     """Learn these values, `judged` before: `known` is changed in place. The first value of a series becomes its level."""
     bound = judged.scale * np.float32(CLIP)
     residual = values - known.level
-    young = np.flatnonzero(known.seen < UNCLIPPED)
+    young = where(known.seen < UNCLIPPED)
     first = young[known.seen[young] == 0]
     bound[young], residual[first] = np.inf, 0.0
     np.minimum(np.maximum(residual, -bound, out=residual), bound, out=residual)

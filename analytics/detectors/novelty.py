@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from analytics.detectors.rows import where
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -49,7 +51,7 @@ def scores(known: Ranges, signals: Sequence[NDArray[np.float32]], least: NDArray
     """Of every row the `total` of what is `beyond`, shape (rows,), computed where a signal, of shape (rows,), is outside at all."""
     summed = np.zeros(len(least), np.float32)
     for low, high, signal in zip(*known, signals, strict=True):
-        rows = np.flatnonzero((signal < low) | (signal > high))
+        rows = where((signal < low) | (signal > high))
         one = Ranges(low.take(rows), high.take(rows))
         summed[rows] += beyond(one, signal.take(rows), least.take(rows))
     return summed

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analytics.detectors.rows import where
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -30,7 +32,7 @@ def decimal_resolution(values: NDArray[np.float64]) -> NDArray[np.float32]:
 def finer(resolution: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float32]:
     """The finer of each row's resolution and of that of its newest value, shape (rows,), float32."""
     known = resolution.copy()
-    some = np.flatnonzero(known > CONTINUOUS)
+    some = where(known > CONTINUOUS)
     steps = np.rint(1.0 / known[some].astype(np.float64))
     some = some[~_is_whole(values[some] * steps)]  # the others are no finer than is known
     known[some] = np.minimum(known[some], decimal_resolution(values[some]))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from analytics.detectors.rows import where
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -50,7 +52,7 @@ class Ended(NamedTuple):
 def repeated(mean: NDArray[np.float64], last: NDArray[np.float64], previous: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which windows brought nothing new: their last value is the one before, and so is their mean; shape (rows,)."""
     same: NDArray[np.bool_] = last == previous
-    rows = np.flatnonzero(same)
+    rows = where(same)
     same[rows] = np.abs(mean[rows] - last[rows]) <= _SAME * np.abs(last[rows])
     return same
 
@@ -59,11 +61,11 @@ def advance(known: Runs, same: NDArray[np.bool_]) -> Ended:
     """One window on: `known` is changed in place, but for `longest`."""
     if known.changes.size and known.changes.min() < CHANGES:
         np.add(known.changes, ~same & (known.changes < CHANGES), out=known.changes)
-    running = np.flatnonzero(known.repeats != 0)
+    running = where(known.repeats != 0)
     over = running[~same[running]]
     ended = Ended(over, known.repeats[over])
     known.repeats[over] = 0
-    goes_on = np.flatnonzero(same)
+    goes_on = where(same)
     goes_on = goes_on[known.repeats[goes_on] < MOST]
     known.repeats[goes_on] += np.uint16(1)
     return ended
@@ -71,7 +73,7 @@ def advance(known: Runs, same: NDArray[np.bool_]) -> Ended:
 
 def lasting(known: Runs) -> NDArray[np.int64]:
     """The rows whose run is longer than theirs have been, ascending."""
-    rows = np.flatnonzero(known.repeats >= FEWEST)
+    rows = where(known.repeats >= FEWEST)
     repeats = known.repeats[rows]
     longer = repeats > np.float32(LONGER) * known.longest[rows]
     lasts: NDArray[np.int64] = rows[longer & (repeats != KNOWN) & (known.changes[rows] >= CHANGES)]
