@@ -16,6 +16,7 @@ from analytics.incidents.incident import Member
 from analytics.incidents.relay import anomaly_signal
 from analytics.incidents.telling import symptoms_of
 from ingest.contract.events import AnomalyEvent, AnomalyStatus
+from ingest.contract.topics import ANOMALIES
 from ingest.runtime.gateways import Gateways
 from ingest.runtime.telemetry import Telemetry
 from tests.detect_fleet import Fleet
@@ -126,7 +127,8 @@ def test_the_stage_tells_it_and_continues_from_its_snapshot(told: list[AnomalyEv
     outgoing = first.step(records[:610], T0).outgoing
     second.restore(dict(first.snapshot()))
     outgoing += second.step(records[610:], T0).outgoing
-    events = [msgspec.json.decode(record.value or b"", type=AnomalyEvent) for record in outgoing]
+    told_of = [record.value or b"" for record in outgoing if record.topic == ANOMALIES]
+    events = [msgspec.json.decode(value, type=AnomalyEvent) for value in told_of]
     assert [event for event in events if event.detector == "together"] == told
 
 
