@@ -21,8 +21,9 @@ from compose.bench.detect.fleet import (
 from compose.bench.detect.fleet_batches import T0, WIDTH, Gateway
 from compose.bench.detect.fleet_faults import FAULTS, NAMES, Faults
 from compose.bench.detect.fleet_found import FoundPlan, run_found
-from compose.bench.detect.fleet_quiet import Quiet, QuietPlan, quiet_figures, run_partition, run_quiet
+from compose.bench.detect.fleet_quiet import Quiet, QuietPlan, cohort_figures, quiet_figures, run_partition, run_quiet
 from ingest.contract.batch_wire import decode_batch, encode_batch
+from tests import cohort_world
 
 DEVICES = 200
 
@@ -149,6 +150,16 @@ def test_rates_are_by_a_thousand_series_and_day() -> None:
     assert figures["false_alerts_first_day"] == 14 / 7
     assert figures["false_alerts_after_first_day"] == 28 / 7
     assert figures["quiet_rows_per_core_second"] == 50
+
+
+def test_cohorts_over_sites_of_all_partitions_are_looked_at() -> None:
+    fleet = cohort_world.Fleet()
+    said = [site.says(slot) for site in fleet.sites for slot in range(cohort_world.LEARNS)]
+    assert cohort_figures(said) == {"quiet_cohorts": 2, "quiet_cohort_alerts": 0}
+    fleet.shift(1.0)
+    later = range(cohort_world.LEARNS, cohort_world.LEARNS + 10)
+    said += [site.says(slot) for site in fleet.sites for slot in later]
+    assert cohort_figures(said) == {"quiet_cohorts": 2, "quiet_cohort_alerts": 1}
 
 
 def test_faults_are_found_and_the_textbook_is_measured_beside() -> None:

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from analytics.cohorts.tenant import Cohorts
 from analytics.detect.config import DetectConfig
 from analytics.detect.engine import Engine
 from analytics.detect.round import Change
 from compose.bench.detect.fleet import DAY, KINDS, sites_of
 from compose.bench.detect.fleet_batches import T0, WIDTH, Gateway
+from ingest.contract.events import AnomalyStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
+
+    from ingest.contract.events import CohortEvent
 
 
 class QuietPlan(NamedTuple):
@@ -35,12 +39,13 @@ class QuietPlan(NamedTuple):
 
 
 class Quiet(NamedTuple):
-    """What one partition said: alerts by day and kind, shape (days, kinds); `series` by kind; windows by outcome."""
+    """What one partition said: alerts by day and kind, shape (days, kinds); `series` by kind; windows by outcome; `cohorts` over sites."""
 
     alerts: np.ndarray[Any, np.dtype[np.int64]]
     series: int
     counts: dict[str, int]
     cpu_s: float
+    cohorts: Sequence[CohortEvent] = ()
 
 
 def run_partition(plan: QuietPlan, partition: int, told: Callable[[], None] = lambda: None) -> Quiet:
@@ -60,7 +65,9 @@ def run_partition(plan: QuietPlan, partition: int, told: Callable[[], None] = la
                 day = ((decision.at - T0) // WIDTH - 1) // DAY
                 alerts[day, KINDS.index(decision.metric.name)] += 1
         told()
-    return Quiet(alerts, len(KINDS) * sum(site.devices for _, site in sites), dict(engine.counts), spent)
+    return Quiet(
+        alerts, len(KINDS) * sum(site.devices for _, site in sites), dict(engine.counts), spent, engine.cohorts
+    )
 
 
 def quiet_figures(plan: QuietPlan, parts: Sequence[Quiet]) -> dict[str, Any]:
@@ -82,8 +89,17 @@ def quiet_figures(plan: QuietPlan, parts: Sequence[Quiet]) -> dict[str, Any]:
         "quiet_days": plan.days,
         "quiet_rows": rows,
         "quiet_judged_share": round(sum(part.counts.get("judged", 0) for part in parts) / max(rows, 1), 4),
+        **cohort_figures([event for part in parts for event in part.cohorts]),
         "quiet_rows_per_core_second": round(rows / max(sum(part.cpu_s for part in parts), 1e-9)),
     }
+
+
+def cohort_figures(said: Sequence[CohortEvent]) -> dict[str, Any]:
+    """How many cohorts over sites there are, and how often they alarmed; all partitions are read at the same pace."""
+    cohorts = Cohorts("bench", DetectConfig())
+    told = [event for one in sorted(said, key=lambda one: one.at) for event in cohorts.take(one, one.at)]
+    begun = sum(event.status is AnomalyStatus.ENTERED for event in told)
+    return {"quiet_cohorts": len(cohorts.charts), "quiet_cohort_alerts": begun}
 
 
 def run_quiet(plan: QuietPlan, told: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
