@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from analytics.alerts.by_tenant import Bounds, ByTenant
 from analytics.alerts.checks import require_positive
 from analytics.alerts.matching import matches, read_matcher
+from analytics.by_tenant import Bounds, ByTenant
 from ingest.contract.events.maintenance import MOST_WINDOWS, WEEKDAYS, Hours, MaintenanceWindow, Weekday, begins_of
 
 if TYPE_CHECKING:

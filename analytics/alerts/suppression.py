@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from analytics.alerts import rules
-from analytics.alerts.by_tenant import Bounds, ByTenant
 from analytics.alerts.maintenance import Maintenance
 from analytics.alerts.matching import matchable, matches
+from analytics.by_tenant import Bounds, ByTenant
 from ingest.contract.events.alarms import MOST_SILENCES
 
 if TYPE_CHECKING:

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from analytics.by_tenant import Bounds, ByTenant
 from analytics.detect.reasons import AnomalyReason
 from ingest.contract.events import AnomalyEvent, AnomalyStatus, FeedbackEvent, FeedbackScope
+from ingest.contract.events.feedback import MOST_FEEDBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
-MOST_FEEDBACK = 20_000
-"""So much of what people said is heeded at the most: what was said last."""
+BOUNDS = Bounds(each=MOST_FEEDBACK, all=20_000)
+"""So much of what people said is heeded at the most."""
 
 SAID, WITHHELD = "feedback", "withheld-"
 """What parts of the saved state are called."""
@@ -39,20 +41,20 @@ class _Key(NamedTuple):
 class Normal:
     """Everything that people said is normal, and which alarms of which partition are withheld."""
 
-    def __init__(self) -> None:
-        self.said: dict[str, FeedbackEvent] = {}
+    def __init__(self, bounds: Bounds = BOUNDS) -> None:
+        self.said: ByTenant[FeedbackEvent] = ByTenant(bounds, _worth)
         self.withheld: dict[int, Withheld] = {}
-        self._by_key: dict[_Key, dict[str, FeedbackEvent]] = {}
+        self._by_key: dict[_Key, list[FeedbackEvent]] = {}
         self._unsaved = False
 
     def take(self, event: FeedbackEvent) -> None:
         """Somebody said so, or undid it."""
-        self._remove(event.id)
         self._unsaved = True
-        self.said[event.id] = event
-        self._by_key.setdefault(_key_of(event), {})[event.id] = event
-        if len(self.said) > MOST_FEEDBACK:
-            self._remove(min(self.said.values(), key=lambda known: (known.at, known.id)).id)
+        self._by_key.setdefault(_key_of(event), []).append(event)
+        for gone in self.said.put(event):
+            self._by_key[_key_of(gone)].remove(gone)
+            if not self._by_key[_key_of(gone)]:
+                del self._by_key[_key_of(gone)]
 
     def let_through(self, partition: int, events: Iterable[AnomalyEvent]) -> Iterator[AnomalyEvent]:
         """What is to be told of a partition's anomalies, in their order."""
@@ -68,14 +70,14 @@ class Normal:
     def allowed(self, event: AnomalyEvent) -> float:
         """How rare an anomaly may be and still be normal; 0 where nobody said so."""
         keys = (_series_key(event), _cohort_key(event))
-        found = [said for key in keys for said in self._by_key.get(key, {}).values()]
+        found = [said for key in keys for said in self._by_key.get(key, ())]
         return max((said.rarity for said in found if said.holds(event.at)), default=0.0)
 
     def parts(self, partitions: Iterable[int]) -> dict[str, bytes]:
         """What is to be saved with these partitions, by name."""
         parts = {f"{WITHHELD}{number}": msgspec.msgpack.encode(self.withheld.get(number, {})) for number in partitions}
         if self._unsaved:
-            parts[SAID] = msgspec.msgpack.encode(list(self.said.values()))
+            parts[SAID] = msgspec.msgpack.encode(list(self.said))
         self._unsaved = False
         return parts
 
@@ -110,23 +112,20 @@ class Normal:
         del withheld[series]
         return msgspec.structs.replace(event, status=AnomalyStatus.ENTERED)
 
-    def _remove(self, name: str) -> None:
-        before = self.said.pop(name, None)
-        if before is not None:
-            of_key = self._by_key[_key_of(before)]
-            del of_key[name]
-            if not of_key:
-                del self._by_key[_key_of(before)]
-
 
 def rarity_of(tail_probability: float) -> float:
     """-ln of a tail probability, at most 690: what is rarer is not told apart."""
     return float(f"{-math.log(max(tail_probability, 1e-300)):.9g}")
 
 
-def counts(said: Mapping[str, FeedbackEvent]) -> dict[FeedbackScope, int]:
+def counts(said: Iterable[FeedbackEvent]) -> dict[FeedbackScope, int]:
     """How much holds, by scope."""
-    return {scope: sum(one.scope is scope and not one.undone_at for one in said.values()) for scope in FeedbackScope}
+    return {scope: sum(one.scope is scope and not one.undone_at for one in said) for scope in FeedbackScope}
+
+
+def _worth(said: FeedbackEvent) -> tuple[int, int]:
+    # What was undone goes first: the API lets a tenant have as much that holds as is kept of it here.
+    return int(not said.undone_at), said.at
 
 
 def _key_of(said: FeedbackEvent) -> _Key:

@@ -112,13 +112,16 @@ class DetectStage:
 
     def _after_feedback(self, records: Sequence[Record]) -> list[Record]:
         # What people said holds from its own time on: it is known before windows are looked at that came along with it.
+        others = [record for record in records if record.topic != FEEDBACK]
+        if len(others) == len(records):
+            return others
         for record in records:
             said = read_event(record, FeedbackEvent) if record.topic == FEEDBACK else None
             if said is not None:
                 self._normal.take(said)
-                for scope, number in counts(self._normal.said).items():
-                    self._telemetry.gauge(ANALYTICS_FEEDBACK, number, scope=scope)
-        return [record for record in records if record.topic != FEEDBACK]
+        for scope, number in counts(self._normal.said).items():
+            self._telemetry.gauge(ANALYTICS_FEEDBACK, number, scope=scope)
+        return others
 
     def _engine(self, partition: int) -> Engine:
         if partition not in self._engines:

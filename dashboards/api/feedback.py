@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ingest.contract.events import FeedbackEvent, FeedbackScope
+from ingest.contract.events.feedback import MOST_FEEDBACK
 from ingest.contract.records import event_record, read_event
 from ingest.contract.topics import FEEDBACK
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 SOURCE = "tidegate/api"
 MARGIN = 1.1
 """What is normal from now on may be so many times as rare (by its logarithm) as the rarest moment of what was looked at."""
-MOST_HOLDING = 5000
-"""So much may hold for a tenant at a time."""
 
 
 class NewFeedback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,8 +97,8 @@ class FeedbackWriter:
             reason=new.reason,
         )
         async with self._writing:
-            if self._projection.view(event.tenant).feedback.holding() >= MOST_HOLDING:
-                raise FullError(f"{MOST_HOLDING} hold already: undo some that nobody needs any more")
+            if self._projection.view(event.tenant).feedback.holding() >= MOST_FEEDBACK:
+                raise FullError(f"{MOST_FEEDBACK} hold already: undo some that nobody needs any more")
             await self._append(said, trace)
         return said
 

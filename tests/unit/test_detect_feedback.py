@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from analytics.detect.feedback import MOST_FEEDBACK, Normal, rarity_of
+from analytics.detect.feedback import Normal, rarity_of
 from analytics.detect.reasons import AnomalyReason
 from ingest.contract.events import AnomalyEvent, AnomalyStatus, FeedbackEvent, FeedbackScope, episode_of
+from ingest.contract.events.feedback import MOST_FEEDBACK
 from ingest.contract.records import Record, event_record
 from ingest.contract.topics import FEEDBACK
 from tests.detect_fleet import Fleet
@@ -183,12 +184,30 @@ def test_a_restart_goes_on_withholding() -> None:
     assert after.withheld == {2: {}}
 
 
-def test_beyond_the_bound_what_was_said_first_is_forgotten() -> None:
+def test_beyond_the_bound_what_was_undone_goes_first_then_what_was_said_first() -> None:
     normal, event = Normal(), anomaly(ENTERED, 0)
-    for number in range(MOST_FEEDBACK + 5):
+    undone = said(event, MOST_FEEDBACK, id="fb-undone", undone_at=MOST_FEEDBACK + 1)
+    normal.take(undone)
+    for number in range(MOST_FEEDBACK):
         normal.take(said(event, number, id=f"fb-{number:06}"))
+    assert set(normal.said.of("acme")) == {f"fb-{number:06}" for number in range(MOST_FEEDBACK)}
+    normal.take(said(event, MOST_FEEDBACK, id="fb-new"))
     assert len(normal.said) == MOST_FEEDBACK
-    assert "fb-000004" not in normal.said
+    assert "fb-000000" not in normal.said.of("acme")
+
+
+def test_another_tenant_that_calls_its_own_the_same_undoes_nothing(
+    gateway: SignedGateway, history: list[Record]
+) -> None:
+    stage, telemetry = stage_for(gateway)
+    first, _, third = episodes(told(run(stage_for(gateway)[0], history)))
+    run(stage, history[: QUIET + EPISODE + PAUSE])
+    ours = said(rarest(first), first[-1].at + 1, rarity=600.0)
+    theirs = msgspec.structs.replace(ours, tenant="other", undone_at=ours.at + 1, undone_by="mallory")
+    stage.step([record(ours), record(theirs, 1)], T0)
+    assert run(stage, history[QUIET + EPISODE + PAUSE :]) == []
+    assert len(third) > 0
+    assert telemetry.registry.get_sample_value("tidegate_analytics_feedback", {"scope": "series"}) == 1.0
 
 
 def anomaly(status: AnomalyStatus, at: int, p: float = 1e-12) -> AnomalyEvent:

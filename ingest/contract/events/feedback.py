@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+MOST_FEEDBACK = 5_000
+"""So much holds for a tenant at a time at the most."""
+
 
 class FeedbackScope(StrEnum):
     """For whom it is normal."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.alerts.by_tenant import Bounds, ByTenant
+from analytics.by_tenant import Bounds, ByTenant
 
 TENANTS = "abc"
 BOUNDS = Bounds(each=5, all=9)
@@ -25,8 +25,9 @@ def test_no_tenant_takes_anothers_room(said: list[Made]) -> None:
     newest: dict[str, dict[str, Made]] = {tenant: {} for tenant in TENANTS}
     for one in said:
         before = list(kept)
-        kept.put(one)
+        gone = kept.put(one)
         newest[one.tenant][one.id] = one
+        assert sorted(gone + list(kept)) == sorted([*before, one])
         lost = [other for other in before if other not in list(kept) and other[:2] != one[:2]]
         assert len(lost) <= 1
         for other in lost:

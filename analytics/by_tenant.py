@@ -36,7 +36,7 @@ class Bounds(NamedTuple):
 class ByTenant(Generic[T]):
     """By tenant and id. Where there are too many, the tenant that has most gives up the one whose `worth` is least."""
 
-    def __init__(self, bounds: Bounds, worth: Callable[[T], int]) -> None:
+    def __init__(self, bounds: Bounds, worth: Callable[[T], int | tuple[int, int]]) -> None:
         self._bounds, self._worth = bounds, worth
         self._kept: dict[str, dict[str, T]] = {}
 
@@ -50,14 +50,16 @@ class ByTenant(Generic[T]):
         """Those of a tenant, by id."""
         return self._kept.get(tenant, {})
 
-    def put(self, one: T) -> None:
-        """It is new, or takes the place of what was called so."""
+    def put(self, one: T) -> list[T]:
+        """It is new, or takes the place of what its tenant called so. What is kept no more for it: it may be itself."""
         theirs = self._kept.setdefault(one.tenant, {})
+        gone = [theirs[one.id]] if one.id in theirs else []
         theirs[one.id] = one
         if len(theirs) > self._bounds.each or len(self) > self._bounds.all:
             # Of several that have as many, the one that wants more.
             most = max(self._kept.values(), key=lambda some: (len(some), some is theirs))
-            del most[min(most.values(), key=self._worth).id]
+            gone.append(most.pop(min(most.values(), key=self._worth).id))
+        return gone
 
     def keep(self, those: Iterable[T]) -> None:
         """Only those."""
