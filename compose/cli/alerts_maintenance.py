@@ -14,6 +14,7 @@ from analytics.rules.spans import span_text
 from compose.cli.alerts_people import AS_JSON, BY, COMMENT, CONFIG, append, event_on, every
 from compose.cli.durations import Duration
 from compose.cli.ending import fail, refuse
+from compose.cli.tenants import require_known
 from ingest.contract.events import MaintenanceWindow
 from ingest.contract.events.maintenance import MOST_WINDOWS, WEEKDAYS, Hours
 from ingest.contract.records import rfc3339
@@ -55,7 +56,7 @@ def maintenance() -> None:
 @maintenance.command()
 @CONFIG
 @click.argument("matchers", nargs=-1, required=True)
-@click.option("--tenant", required=True, help="Whose alerts.")
+@click.option("--tenant", required=True, help="Whose alerts: one that has gateways in CONFIG.")
 @click.option("--at", "begins", required=True, metavar="HH:MM", help="When it begins, by the clock of --timezone.")
 @click.option("--for", "lasts", type=Duration(), required=True, help="How long, at most a week: 90s, 30m, 2h.")
 @click.option("--days", default="", help="It comes again on these: mon,tue,wed,thu,fri,sat,sun, or daily.")
@@ -89,6 +90,7 @@ def add(
         read, when = [read_matcher(text) for text in matchers], _hours(lasts, **hours)
     except (ValueError, msgspec.ValidationError) as error:
         refuse(_as_options(str(error)))
+    require_known(config, tenant)
     window = MaintenanceWindow(
         id=secrets.token_hex(6), tenant=tenant, matchers=read, hours=when, by=by, at=now, comment=comment
     )

@@ -14,6 +14,7 @@ from analytics.alerts.matching import matcher_text, read_matcher
 from compose.cli.durations import Duration
 from compose.cli.ending import fail, refuse
 from compose.cli.log import every_record, with_log
+from compose.cli.tenants import require_known
 from ingest.contract.events import Acknowledgement, AlertEvent, Silence, SilenceKind
 from ingest.contract.records import event_record, read_event, rfc3339
 from ingest.contract.topics import ACKNOWLEDGEMENTS, ALERT_HISTORY, ALERTS, SILENCES
@@ -96,7 +97,7 @@ def acknowledge(config: Path, fingerprint: str, by: str, comment: str, *, withdr
 @click.command()
 @CONFIG
 @click.argument("matchers", nargs=-1, required=True)
-@click.option("--tenant", required=True, help="Whose alerts.")
+@click.option("--tenant", required=True, help="Whose alerts: one that has gateways in CONFIG.")
 @click.option("--for", "lasts", type=Duration(), default="1h", show_default=True, help="How long: 90s, 5m, 2h, 7d.")
 @click.option("--in", "starts_in", type=Duration(), default="0s", show_default=True, help="It begins only then.")
 @click.option("--maintenance", is_flag=True, help="A maintenance window: told apart from a silence in the history.")
@@ -128,6 +129,7 @@ def silence(
         read = [read_matcher(text) for text in matchers]
     except ValueError as error:
         refuse(str(error))
+    require_known(config, tenant)
     now = SystemClock().now_ms()
     said = Silence(
         id=secrets.token_hex(6),
