@@ -104,7 +104,7 @@ async def test_for_whom_one_may_say_it_and_how(centre: Centre) -> None:
 
 
 async def test_of_a_cohort_over_sites_it_cannot_be_said(centre: Centre) -> None:
-    shifted = anomaly_record("", site="", detector="cohort_shift", sites=7, devices=40, since=NOW + 1)
+    shifted = anomaly_record("", site="", detector="cohort_shift", sites=7, devices=40, since=NOW + 1, hardware="rev-b")
     await centre.put(shifted)
     known = await centre.eventually("/v1/anomalies", lambda answer: len(answer["data"]) == 2)
     (name,) = [one["episode"] for one in known["data"] if one["sites"]]
@@ -112,6 +112,7 @@ async def test_of_a_cohort_over_sites_it_cannot_be_said(centre: Centre) -> None:
         answer = await client.post("/v1/feedback", json={"anomaly": name, "reason": "it is summer"})
     assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "no-series")
     assert await kept(centre) == []
+    assert "  all rev-b 2.2.0 heap: 91.5, expected 40" in (await run(centre, "list")).output
 
 
 async def test_the_command_line_says_it_lists_it_and_takes_it_back(centre: Centre) -> None:
