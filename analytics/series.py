@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FORGET_SHARE = 16
 """When the table is full, one in so many series is forgotten at a time: the longest silent."""
 
+RESERVED_SHARE = 16
+"""For one in so many rows of tables that are new, series are numbered that have no row yet."""
+
 LARGE = 1_000_000
 """Slots of a table that no longer doubles when it is full, but takes room for all: memory comes as it is written to."""
 
@@ -118,7 +121,26 @@ class SeriesTable:
         if absent.size:
             newest = int((batch.column("start") + batch.column("width")).max())
             found[absent] = self._add(keys[absent], newest, in_use=found[found != MISSING])
+            if len(absent) * 2 > len(batch) and found.min() != MISSING:
+                named, pairs = metrics[metrics != MISSING], len(np.unique(keys))
+                fresh = np.concatenate([fresh, self._reserve(batch, devices, named, pairs)])
         return Resolved(found, devices, fresh)
+
+    def _reserve(
+        self, batch: RollupBatch, devices: NDArray[np.int64], metrics: NDArray[np.int64], pairs: int
+    ) -> NDArray[np.int64]:
+        # Of tables that are new, those few pairs are numbered too that are not among the `pairs` of the rows: what comes later
+        # lies with the others then. The rows of the devices that are numbered for it.
+        spare = len(devices) * len(metrics) - pairs
+        if spare > min(len(batch) // RESERVED_SHARE, self._max - len(self)):
+            return np.empty(0, np.int64)
+        silent = np.flatnonzero(devices == MISSING)
+        tenant, site = batch.origin.tenant, batch.origin.site
+        devices[silent] = [self.devices.get(DeviceKey(tenant, site, batch.devices[row].device)) for row in silent]
+        keys = pair_keys(np.tile(devices, len(metrics)), np.repeat(metrics, len(devices)))
+        keys = keys[self._index.find(keys) == MISSING]
+        self._fill(self._slots(len(keys)).astype(np.int32), keys)
+        return silent
 
     def _device_numbers(self, batch: RollupBatch) -> tuple[NDArray[np.int64], NDArray[np.integer[Any]]]:
         # A gateway's batches mostly name the same devices in the same order: then only those are looked up that speak for

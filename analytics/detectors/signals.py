@@ -45,12 +45,20 @@ class Window(NamedTuple):
     surprise: NDArray[np.float32]
 
 
-def weight(windows: NDArray[np.uint16], memory: float) -> NDArray[np.float32] | np.float32:
-    """How much the newest window counts: as in a plain average, but never less than one in `memory`."""
-    if windows.size and windows.min() >= memory:
-        return np.float32(1.0 / memory)
-    newest: NDArray[np.float32] = np.maximum(np.float32(1.0) / (windows + np.float32(1.0)), np.float32(1.0 / memory))
-    return newest
+class Weights:
+    """How much the newest window counts for means of any memory, when `windows`, shape (rows,), came before it."""
+
+    def __init__(self, windows: NDArray[np.uint16]) -> None:
+        self._youngest = int(windows.min(initial=0xFFFF))
+        self._plain = np.float32(1.0) / (windows + np.float32(1.0)) if self._youngest < max(MEMORIES) else None
+
+    def of(self, memory: float) -> NDArray[np.float32] | np.float32:
+        """As in a plain average, but never less than one in `memory`: of each row, or one number for all."""
+        least = np.float32(1.0 / memory)
+        if self._plain is None or self._youngest >= memory:
+            return least
+        newest: NDArray[np.float32] = np.maximum(self._plain, least)
+        return newest
 
 
 def advance(known: Moving, windows: NDArray[np.uint16], now: Window) -> Signals:
@@ -59,14 +67,15 @@ def advance(known: Moving, windows: NDArray[np.uint16], now: Window) -> Signals:
     `windows`: how many there were before, shape (rows,). Values are distances from the series' first, so that large numbers
     lose nothing.
     """
+    weights = Weights(windows)
     for mean, memory in zip(known.means, MEMORIES, strict=True):
-        _follow(mean, now.values, weight(windows, memory))
+        _follow(mean, now.values, weights.of(memory))
     usual = now.expected.copy()
     np.copyto(usual, known.means[3], where=np.isnan(usual))
     residual = now.values - usual
-    _follow(known.profile_mean, residual, weight(windows, PROFILE_MEMORY))
+    _follow(known.profile_mean, residual, weights.of(PROFILE_MEMORY))
     restlessness = np.log(now.surprise * np.float32(1.0 / COMPRESSION) + np.float32(1.0))
-    _follow(known.restless, restlessness, weight(windows, RESTLESS_MEMORY))
+    _follow(known.restless, restlessness, weights.of(RESTLESS_MEMORY))
     trend, slow_trend = known.means[0] - known.means[2], known.means[1] - known.means[3]
     return (now.values, known.means[0], trend, slow_trend, residual, known.profile_mean, known.restless)
 

@@ -15,7 +15,7 @@ from analytics.pair_index import MISSING
 from analytics.series import SeriesTable
 from tests.detect_fleet import Fleet, run
 from tests.examples import examples
-from tests.rollup_batches import T0, Row, make_batch
+from tests.rollup_batches import ORIGIN, T0, Row, make_batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,3 +136,25 @@ def test_what_a_gateway_named_before_is_found_as_if_it_were_named_anew(
         np.testing.assert_array_equal(found.devices[named], expected.devices[named])
         assert table.dump() == anew.dump()
         table.columns["last_end"][found.series[found.series != MISSING]] = T0 + (window + 1) * 1000
+
+
+def test_who_is_silent_at_first_is_numbered_beside_the_others() -> None:
+    fleet, table = Fleet(40, ("a", "b")), SeriesTable(1000, forget_after_ms=1000)
+    values = np.zeros((40, 2))
+    values[7], values[9, 1] = np.nan, np.nan
+    first = table.resolve(fleet.batch(values, 0))
+    table.resolve(fleet.batch(np.zeros((40, 2)), 0, origin=ORIGIN._replace(site="south")))
+    second = table.resolve(fleet.batch(np.zeros((40, 2)), 1))
+    assert 7 in first.fresh
+    assert not second.fresh.size
+    assert sorted(second.series.tolist()) == list(range(80))
+    assert set(first.series.tolist()) < set(second.series.tolist())
+    assert len(table) == 160
+
+
+def test_of_tables_of_which_many_are_silent_only_who_speaks_is_numbered() -> None:
+    fleet, table = Fleet(40, ("a", "b")), SeriesTable(1000, forget_after_ms=1000)
+    values = np.zeros((40, 2))
+    values[::4] = np.nan
+    assert (table.resolve(fleet.batch(values, 0)).devices[::4] == MISSING).all()
+    assert len(table) == 60
