@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 import click
 
+from compose.processes.huge_pages import begin_anew
+
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("compose.cli.demo", "demo", "Show the whole loop on this machine, live."),
     "edge": ("compose.cli.processes", "edge", "The aggregator of one site."),
@@ -82,5 +84,6 @@ def tidegate(context: click.Context) -> None:
 
 def main() -> None:
     """The console script."""
+    begin_anew(("analytics", "run"))
     tidegate(prog_name="tidegate")
     sys.exit(0)

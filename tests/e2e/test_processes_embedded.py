@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -12,9 +13,6 @@ from compose.fleet.release import Release
 from tests.process_fleet import SmallFleet, Talker, rollout_plan
 from tests.process_house import FAST, SITE, House
 from tests.process_kit import tidegate, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 INTRODUCTIONS = {
     "edge": "tidegate: edge gateway-north of site north, devices at mqtt://127.0.0.1:",
@@ -38,6 +36,7 @@ async def test_the_four_processes_are_one_system(tmp_path: Path) -> None:
             fleet.start()
             talker.say()
             await everybody_is_known(house, 5)
+            assert has_huge_pages(house.analytics.pid)
             await somebody_falls_silent_and_returns(house, talker)
             await a_rollout_from_the_command_line(house)
             await the_metrics_speak(house)
@@ -50,6 +49,10 @@ async def test_the_four_processes_are_one_system(tmp_path: Path) -> None:
         await the_pages_answer(house, sum(one.metric == "b" for one in talker.said))
         await house.stop()
         await the_books_balance(house, sent)
+
+
+def has_huge_pages(pid: int) -> bool:
+    return b"glibc.malloc.hugetlb=1" in Path(f"/proc/{pid}/environ").read_bytes()
 
 
 async def everybody_is_known(house: House, number: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from analytics.detect.config import DetectConfig
 from analytics.detect.engine import Engine
 from compose.bench.detect.fleet import KINDS, Site, sites_of
 from compose.bench.detect.fleet_batches import Gateway
+from compose.processes.huge_pages import with_huge_pages
 from ingest.contract.batch_wire import decode_batch, encode_batch
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from ingest.contract.batch import RollupBatch
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 MOST_SERIES = 10_000_000
 _KIB = 1024
@@ -43,10 +46,13 @@ class SpeedPlan(NamedTuple):
 def run_speed(plan: SpeedPlan, told: Callable[[int], None] = lambda _: None) -> dict[str, float]:
     """Rows per second of CPU: from decoded batches to decisions, and beside it what decoding takes. Medians of windows.
 
-    The series are as old as `learned` windows, when much is still new to them; older ones take less.
-
-    `told` is told of windows done, of `learned` and `timed`.
+    The series are as old as `learned` windows, when much is still new to them; older ones take less. In a process of its own,
+    begun as `tidegate analytics run` begins. `told` is told of windows done, of `learned` and `timed`.
     """
+    return _measured(_pace, plan, told)
+
+
+def _pace(plan: SpeedPlan, sends: Connection) -> None:
     sites = sites_of(plan.series, plan.seed, plan.per_gateway)
     gateways = [Gateway(site, number) for number, site in enumerate(sites)]
     engine = Engine(DetectConfig(max_series=2 * plan.series))
@@ -61,14 +67,16 @@ def run_speed(plan: SpeedPlan, told: Callable[[int], None] = lambda _: None) -> 
             decode_rates.append(rows / took)
             took, _ = _cpu(partial(_all_stepped, engine, decoded))
             step_rates.append(rows / took)
-        told(1)
-    return {
-        "rows_per_core_second": round(float(np.median(step_rates))),
-        "rows_per_core_second_slowest": round(min(step_rates)),
-        "rows_per_core_second_fastest": round(max(step_rates)),
-        "decode_rows_per_core_second": round(float(np.median(decode_rates))),
-        "speed_series": len(engine.table),
-    }
+        sends.send(1)
+    sends.send(
+        {
+            "rows_per_core_second": round(float(np.median(step_rates))),
+            "rows_per_core_second_slowest": round(min(step_rates)),
+            "rows_per_core_second_fastest": round(max(step_rates)),
+            "decode_rows_per_core_second": round(float(np.median(decode_rates))),
+            "speed_series": len(engine.table),
+        }
+    )
 
 
 class MemoryPlan(NamedTuple):
@@ -89,9 +97,20 @@ def run_memory(plan: MemoryPlan, told: Callable[[int], None] = lambda _: None) -
 
     `told` is told of gateways done, of twice as many as there are.
     """
+    return _measured(_grow, plan, told)
+
+
+def _measured(measure: Callable[[P, Connection], None], plan: P, told: Callable[[int], None]) -> dict[str, float]:
+    # In a process that begins with huge pages, as `tidegate analytics run` does.
     context = multiprocessing.get_context("spawn")
     receives, sends = context.Pipe(duplex=False)
-    context.Process(target=_grow, args=(plan, sends), daemon=True).start()
+    before = dict(os.environ)
+    os.environ.update(with_huge_pages(os.environ))
+    try:
+        context.Process(target=measure, args=(plan, sends), daemon=True).start()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     sends.close()
     while not isinstance(got := receives.recv(), dict):
         told(got)
