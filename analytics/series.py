@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -57,10 +58,14 @@ class Resolved(NamedTuple):
 
 
 class SeriesTable:
-    """At most `max_series` series; when full, those longest silent (`forget_after_ms`, not in alarm) make room."""
+    """At most `max_series` series, `max_of_tenant` of each tenant (0: no fewer).
 
-    def __init__(self, max_series: int, forget_after_ms: int) -> None:
+    Where there is no room, those longest silent (`forget_after_ms`, not in alarm) make some; for want of a tenant's, of its own.
+    """
+
+    def __init__(self, max_series: int, forget_after_ms: int, max_of_tenant: int = 0) -> None:
         self._max, self._forget_after_ms = max_series, forget_after_ms
+        self._max_of_tenant, self._of_tenant = max_of_tenant or max_series, Counter[str]()
         self.columns = Columns(min(max_series, 1024))
         self.devices: DenseIds[DeviceKey] = DenseIds()
         self.metrics: DenseIds[MetricKey] = DenseIds()
@@ -120,7 +125,7 @@ class SeriesTable:
         absent = np.flatnonzero(found == MISSING)
         if absent.size:
             newest = int((batch.column("start") + batch.column("width")).max())
-            found[absent] = self._add(keys[absent], newest, in_use=found[found != MISSING])
+            found[absent] = self._add(batch.origin.tenant, keys[absent], newest, in_use=found[found != MISSING])
             if len(absent) * 2 > len(batch) and found.min() != MISSING:
                 named, pairs = metrics[metrics != MISSING], len(np.unique(keys))
                 fresh = np.concatenate([fresh, self._reserve(batch, devices, named, pairs)])
@@ -132,14 +137,14 @@ class SeriesTable:
         # Of tables that are new, those few pairs are numbered too that are not among the `pairs` of the rows: what comes later
         # lies with the others then. The rows of the devices that are numbered for it.
         spare = len(devices) * len(metrics) - pairs
-        if spare > min(len(batch) // RESERVED_SHARE, self._max - len(self)):
+        tenant, site = batch.origin.tenant, batch.origin.site
+        if spare > min(len(batch) // RESERVED_SHARE, self._room(tenant)):
             return np.empty(0, np.int64)
         silent = np.flatnonzero(devices == MISSING)
-        tenant, site = batch.origin.tenant, batch.origin.site
         devices[silent] = [self.devices.get(DeviceKey(tenant, site, batch.devices[row].device)) for row in silent]
         keys = pair_keys(np.tile(devices, len(metrics)), np.repeat(metrics, len(devices)))
         keys = keys[self._index.find(keys) == MISSING]
-        self._fill(self._slots(len(keys)).astype(np.int32), keys)
+        self._fill(tenant, self._slots(len(keys)).astype(np.int32), keys)
         return silent
 
     def _device_numbers(self, batch: RollupBatch) -> tuple[NDArray[np.int64], NDArray[np.integer[Any]]]:
@@ -156,26 +161,30 @@ class SeriesTable:
         self._tables[batch.origin[:3]] = GatewayTable.of(batch, numbers)
         return numbers, np.flatnonzero(numbers != MISSING)
 
-    def _add(self, keys: NDArray[np.int64], newest: int, in_use: NDArray[np.int32]) -> NDArray[np.int32]:
+    def _room(self, tenant: str) -> int:
+        return min(self._max - len(self), self._max_of_tenant - self._of_tenant[tenant])
+
+    def _add(self, tenant: str, keys: NDArray[np.int64], newest: int, in_use: NDArray[np.int32]) -> NDArray[np.int32]:
         # Numbered as they come, so that what comes together mostly lies together.
         ordered, first, places = np.unique(keys, return_index=True, return_inverse=True)
         order = np.argsort(first)
         distinct, inverse = ordered[order], np.argsort(order)[places]
-        missing = len(distinct) - (self._max - len(self))
+        missing = len(distinct) - self._room(tenant)
         if missing > 0:
-            self._forget(max(missing, self._max // FORGET_SHARE), newest, in_use)
-        taken = min(len(distinct), self._max - len(self))
+            self._make_room(tenant, len(distinct), newest, in_use)
+        taken = max(0, min(len(distinct), self._room(tenant)))
         series = np.full(len(distinct), MISSING, np.int32)
         series[:taken] = self._slots(taken)
-        self._fill(series[:taken], distinct[:taken])
+        self._fill(tenant, series[:taken], distinct[:taken])
         if missing > 0:
             self._forget_names()  # only now: the new series' names are in use
         return series[inverse]
 
-    def _fill(self, series: NDArray[np.int32], keys: NDArray[np.int64]) -> None:
+    def _fill(self, tenant: str, series: NDArray[np.int32], keys: NDArray[np.int64]) -> None:
         self.reset(series, COLUMNS)
         self.columns["device"][series], self.columns["metric"][series] = split_keys(keys)
         self._index.insert(keys, series)
+        self._of_tenant[tenant] += len(keys)
 
     def _slots(self, count: int) -> NDArray[np.int64]:
         reused, self._free = self._free[:count], self._free[count:]
@@ -189,11 +198,23 @@ class SeriesTable:
         slots = len(self.columns["device"])
         self.columns.grow(self._max if slots >= LARGE else min(self._max, max(self._high, 2 * slots)))
 
-    def _forget(self, wanted: int, newest: int, in_use: NDArray[np.int32]) -> None:
+    def _make_room(self, tenant: str, wanted: int, newest: int, in_use: NDArray[np.int32]) -> None:
+        # A tenant that has as much as it may makes room with its own.
+        missing = wanted - (self._max_of_tenant - self._of_tenant[tenant])
+        if missing > 0:
+            mine = np.array([name is not None and name.tenant == tenant for name in self.devices.names], np.bool_)
+            self._forget(max(missing, self._max_of_tenant // FORGET_SHARE), newest, in_use, mine)
+        missing = wanted - (self._max - len(self))
+        if missing > 0:
+            everyone = np.ones(len(self.devices.names), np.bool_)
+            self._forget(max(missing, self._max // FORGET_SHARE), newest, in_use, everyone)
+
+    def _forget(self, wanted: int, newest: int, in_use: NDArray[np.int32], devices: NDArray[np.bool_]) -> None:
         last_end, alarm = self.columns["last_end"][: self._high], self.columns["alarm"][: self._high]
         silent = self._occupied() & (last_end < newest - self._forget_after_ms) & (alarm == 0)
         silent[in_use] = False
         candidates = np.flatnonzero(silent)
+        candidates = candidates[devices[self.columns["device"][candidates]]]
         oldest = candidates[np.argsort(last_end[candidates], kind="stable")[:wanted]]
         if oldest.size:
             self.columns["device"][oldest] = NONE
@@ -205,6 +226,11 @@ class SeriesTable:
         keys = pair_keys(*(self.columns[name][series].astype(np.int64) for name in ("device", "metric")))
         self._index = PairIndex(keys, series.astype(np.int32))
         self._free = np.flatnonzero(~occupied)
+        self._of_tenant.clear()
+        of_device = np.bincount(self.columns["device"][series], minlength=len(self.devices.names))
+        for name, count in zip(self.devices.names, of_device.tolist(), strict=True):
+            if name is not None:
+                self._of_tenant[name.tenant] += count
 
     def _forget_names(self) -> None:
         self._tables.clear()

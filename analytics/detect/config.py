@@ -32,11 +32,12 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     `continues_s`: how often an anomaly that lasts is reported again. `rebaseline_s`: how long an alarm may last (at
     least 60 windows) before what it alarmed about is learned as normal, once, with the reason `new_normal`.
     `relearn_after_s`: a series that was silent for so long is learned anew. `forget_after_s`: when `max_series` (per
-    partition of the topic) is reached, series silent for so long make room. `snapshot_s`: the state is saved at least
-    so often. `together`: classes of devices of which all metrics are looked at together, the first that holds a device is
-    its; at most `together_devices` devices per partition. `cohort_sites`: like devices of at least so many sites are looked at as
-    a cohort (0: none are), after they have been for `cohort_learn_s`; at most `max_cohorts` of a tenant, of which those not
-    heard of for `cohort_learn_s` are forgotten.
+    partition of the topic) is reached, series silent for so long make room; when one tenant has `max_series_of_tenant`
+    of these (0: as many as there are), its own. `snapshot_s`: the state is saved at least so often. `together`: classes of
+    devices of which all metrics are looked at together, the first that holds a device is its; at most `together_devices`
+    devices per partition. `cohort_sites`: like devices of at least so many sites are looked at as a cohort (0: none are), after
+    they have been for `cohort_learn_s`; at most `max_cohorts` of a tenant, of which those not heard of for `cohort_learn_s` are
+    forgotten.
     """
 
     false_alerts_per_1k_series_day: float = 0.1
@@ -48,6 +49,7 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     relearn_after_s: float = 3600.0
     forget_after_s: float = 3600.0
     max_series: int = 1_000_000
+    max_series_of_tenant: int = 0
     together: list[DeviceClass] = []
     together_devices: int = 500
     cohort_sites: int = 5
@@ -65,6 +67,8 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("min_windows: expected 6 to 200; own_windows: expected 1 to 60000")
         if not 1 <= self.max_series <= 10_000_000:  # noqa: PLR2004 - what the numbers of the series table hold
             raise ValueError("max_series: expected 1 to 10000000")
+        if not 0 <= self.max_series_of_tenant <= self.max_series:
+            raise ValueError("max_series_of_tenant: expected 1 to max_series, or 0 for as many")
         if self.together_devices < 1 or len({one.name for one in self.together}) < len(self.together):
             raise ValueError("together: expected classes of different names; together_devices: at least 1")
         if (self.cohort_sites and self.cohort_sites < 3) or self.cohort_learn_s <= 0 or self.max_cohorts < 1:  # noqa: PLR2004 - what has a median

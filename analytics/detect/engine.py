@@ -70,7 +70,7 @@ class Engine:
     """
 
     def __init__(self, config: DetectConfig) -> None:
-        self.table = SeriesTable(config.max_series, round(config.forget_after_s * 1000))
+        self.table = SeriesTable(config.max_series, round(config.forget_after_s * 1000), config.max_series_of_tenant)
         self.alarms = Alarms()
         self.pools = Pools(config.false_alerts_per_1k_series_day, config.pooled_windows, config.own_windows)
         self.counts: Counter[str] = Counter()

@@ -158,3 +158,26 @@ def test_of_tables_of_which_many_are_silent_only_who_speaks_is_numbered() -> Non
     values[::4] = np.nan
     assert (table.resolve(fleet.batch(values, 0)).devices[::4] == MISSING).all()
     assert len(table) == 60
+
+
+def test_a_tenant_that_has_as_much_as_it_may_takes_no_room_of_others() -> None:
+    table, other = SeriesTable(100, forget_after_ms=1000, max_of_tenant=60), ORIGIN._replace(tenant="other")
+    assert (table.resolve(Fleet(80).batch(np.zeros((80, 1)), 0)).series == MISSING).sum() == 20
+    assert (table.resolve(Fleet(40).batch(np.zeros((40, 1)), 0, origin=other)).series != MISSING).all()
+    kept = SeriesTable(100, forget_after_ms=1000, max_of_tenant=60)
+    kept.load(table.dump())
+    for one in (table, kept):
+        again = one.resolve(Fleet(80).batch(np.zeros((80, 1)), 10)).series
+        assert (again == MISSING).sum() == 20
+        assert (one.resolve(Fleet(40).batch(np.zeros((40, 1)), 10, origin=other)).series != MISSING).all()
+
+
+def test_for_want_of_a_tenants_room_its_own_silent_series_make_some() -> None:
+    table, other = SeriesTable(100, forget_after_ms=1000, max_of_tenant=50), ORIGIN._replace(tenant="other")
+    for origin in (ORIGIN, other):
+        table.resolve(Fleet(50).batch(np.zeros((50, 1)), 0, origin=origin))
+    table.columns["last_end"][:100] = T0
+    renamed = Fleet(20, ("new",)).batch(np.zeros((20, 1)), 100)
+    assert (table.resolve(renamed).series != MISSING).all()
+    assert len(table) == 100 - 20 + 20
+    assert (table.resolve(Fleet(50).batch(np.zeros((50, 1)), 100, origin=other)).series != MISSING).all()
