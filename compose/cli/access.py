@@ -22,6 +22,10 @@ TOKEN_VARIABLE = "TIDEGATE_TOKEN"  # noqa: S105 - its name
 C = TypeVar("C", bound="Callable[..., Any]")
 
 
+PATIENCE = httpx.Timeout(60.0, connect=10.0)
+"""Seconds: a write is answered when the log has it, which a log that is just moving its partitions delays."""
+
+
 class ApiError(RuntimeError):
     """The API cannot be reached or says no; `passing` when asking again may help."""
 
@@ -47,7 +51,9 @@ class Api:
         """The answer. Raises ApiError."""
         headers = {"Authorization": f"Bearer {self._token()}"}
         try:
-            answer = httpx.request(method, self._address.rstrip("/") + path, json=body, headers=headers, timeout=10.0)
+            answer = httpx.request(
+                method, self._address.rstrip("/") + path, json=body, headers=headers, timeout=PATIENCE
+            )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             why = f"{error or type(error).__name__}; is `tidegate api run` running there?"
             raise ApiError(f"{self._address}: {why}", passing=True) from error
